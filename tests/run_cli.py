@@ -15,7 +15,7 @@ def run_inside(folder: Path, *words: str) -> Ended:
     """Run a command in a folder with a `worker.toml`, as `corpus-worker` would."""
     from worker.cli import main
 
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n") for _ in range(2))
     command = ["corpus-worker", *words, "--config", "worker.toml"]
     status = 0
     with chdir(folder), redirect_stdout(out), redirect_stderr(err), patch.object(sys, "argv", command):
@@ -23,4 +23,9 @@ def run_inside(folder: Path, *words: str) -> Ended:
             main()
         except SystemExit as exc:
             status = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
-    return Ended(status=status, out=out.getvalue(), err=err.getvalue())
+    return Ended(status=status, out=_written(out), err=_written(err))
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()

@@ -145,6 +145,8 @@ class App:
         Problems with files and rows are logged and part of the report; they raise nothing.
         """
         places = paths or self.settings.seeds.path
+        if not places:
+            return SeedReport()
         found = await read_in_thread(list, find_seed_files(places))
         files = [each for each in found if isinstance(each, SeedFile)]
         report = await self.make_importer().add(files, watcher) if files else SeedReport()

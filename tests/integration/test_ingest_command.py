@@ -176,7 +176,8 @@ def test_the_export_holds_one_text_a_cluster_in_both_formats(filled: Desk) -> No
     filled.run("export", "--format", "text", "--output", "texts")
 
     fields = "id url canonical_url source host title authors published_at published_at_from modified_at fetched_at"
-    later = "lead section tags description image image_caption fields_from"
+    later = "lead section tags description image image_caption fields_from robots tdm_reservation licence"
+    later += " copyright_holder copies copy_hosts first_seen last_seen first_host"
     former = [*fields.split(), "language", "text", "words", "sha256", "cluster", "revision", "kind"]
     assert list(records[0]) == [*former, *later.split()]
     assert [record["id"] for record in records] == sorted(record["id"] for record in records)
@@ -195,7 +196,7 @@ def test_text_export_does_not_overwrite(filled: Desk) -> None:
     ended = filled.run("export", "--format", "text", "--output", "mine")
 
     assert ended.status == 2
-    assert "mine: cannot be written: it is not empty; name another --output" in ended.err
+    assert "mine: cannot be written: it is not empty; name another folder" in ended.err
     assert [path.name for path in (filled.folder / "mine").iterdir()] == ["notes.txt"]
 
 

@@ -6,25 +6,28 @@ chains of n nodes takes about log(n) rounds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import daft.functions as fn
 from daft import DataFrame, col
 
 
-def connected_components(edges: DataFrame) -> DataFrame:
+def connected_components(edges: DataFrame, *, keep: Callable[[DataFrame], DataFrame] = DataFrame.collect) -> DataFrame:
     """Return the columns `row` and `group` of all nodes: the group of a node is the least node of its component.
 
-    `edges` has the integer columns `one` and `other`. Nodes without edges are not listed.
+    `edges` has the integer columns `one` and `other`. Nodes without edges are not listed. `keep` computes the rows of
+    a frame, so that no later step computes them again.
     """
     ordered = edges.where("one != other").select(
         fn.when(col("one") > col("other"), col("one")).otherwise(col("other")).alias("one"),
         fn.when(col("one") > col("other"), col("other")).otherwise(col("one")).alias("other"),
     )
-    stars = ordered.distinct().collect()
+    stars = keep(ordered.distinct())
     while not _are_stars(stars):
-        stars = _small_star(_large_star(stars)).collect()
+        stars = keep(_small_star(_large_star(stars)))
     members = stars.select(col("one").alias("row"), col("other").alias("group"))
     centres = stars.select(col("other").alias("row"), col("other").alias("group")).distinct()
-    return members.concat(centres).collect()
+    return keep(members.concat(centres))
 
 
 def _are_stars(edges: DataFrame) -> bool:

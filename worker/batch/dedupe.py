@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,15 @@ from daft import DataFrame, DataType, Expression, col, lit
 from daft.runners import get_or_infer_runner_type
 
 from worker.batch.components import connected_components
-from worker.batch.files import engine_errors, find_inputs, keep_in_order, read_rows, write_members, write_texts
+from worker.batch.files import (
+    engine_errors,
+    find_inputs,
+    keep_in_files,
+    keep_in_order,
+    read_rows,
+    write_members,
+    write_texts,
+)
 from worker.batch.functions import (
     ARTICLE_FIELDS,
     FINGERPRINT_FIELDS,
@@ -114,7 +123,10 @@ def _start_engine(ray: str | None) -> None:
         raise UsageError('--ray needs Ray: run `pip install "corpus-worker[batch]"`') from None
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise UsageError(f"--ray {ray}: no Ray cluster can be used there ({str(exc).splitlines()[0]})") from exc
-    daft.set_execution_config(shuffle_aggregation_default_partitions=_PARTITIONS_A_PROCESSOR * processors)
+    daft.set_execution_config(
+        shuffle_aggregation_default_partitions=_PARTITIONS_A_PROCESSOR * processors,
+        enable_scan_task_split_and_merge=True,
+    )
 
 
 @contextmanager
@@ -146,6 +158,7 @@ class _Corpus:
         self._now = job.now
         self._work = work
         self._on_cluster = job.ray is not None
+        self._steps = count()
         self._judge = PairJudge(job.settings.probability, job.settings.keep)
         self._articles: DataFrame
 
@@ -153,8 +166,10 @@ class _Corpus:
         """Clean and fingerprint all rows, and return their number; raises SourceError if there is no text."""
         reader = ArticleReader(self._now)
         numbered = rows.with_column("number", fn.monotonically_increasing_id())
+        # On a cluster, rows that go to a function in the same plan are numbered in the order of the engine's threads.
+        numbered = numbered.collect() if self._on_cluster else numbered
         read = numbered.select(col("number"), reader.read(col("number"), fn.to_struct(*map(col, rows.column_names))))
-        # A cluster keeps them itself. Written by the engine, the rows would be numbered in the order of its threads.
+        # The same holds for rows that the engine writes.
         stored = read.collect() if self._on_cluster else keep_in_order(read, self._work)
         part = (col("number") // lit(1 << _PARTITION_BITS)).cast(DataType.int64())
         sizes = stored.select(part.alias("part")).groupby("part").agg(fn.count(col("part")).alias("size")).sort("part")
@@ -181,6 +196,10 @@ class _Corpus:
             "fetched_at", fn.coalesce(col("fetched_at"), fetched)
         )
 
+    def _keep(self, rows: DataFrame) -> DataFrame:
+        """Compute rows once, and return them to be used several times."""
+        return keep_in_files(rows, self._work / f"{next(self._steps):03d}") if self._on_cluster else rows.collect()
+
     def texts(self) -> DataFrame:
         """Return the articles that have words."""
         return self._articles.where("shingles > 0")
@@ -192,8 +211,8 @@ class _Corpus:
         size = fn.list_count(col("keys")).cast(DataType.int64()).alias("size")
         keys = self.texts().select(posting, size, col("keys").alias("key")).explode("key")
         counts = keys.groupby("key").agg(fn.count(col("posting")).alias("articles")).where("articles > 1")
-        shared = keys.join(counts, on="key").collect()
-        postings = _few(shared).concat(_many(shared)).collect()
+        shared = self._keep(keys.join(counts, on="key"))
+        postings = self._keep(_few(shared).concat(_many(shared)))
         near = (
             shared.join(postings, on="key")
             .groupby("posting")
@@ -203,7 +222,7 @@ class _Corpus:
             (col("posting") // lit(1 << LENGTH_BITS)).cast(DataType.int64()).alias("row"),
             find_hits(col("posting"), col("size"), col("postings")).alias("hits"),
         )
-        return found.where(fn.list_count(col("hits")) > lit(0)).collect()
+        return self._keep(found.where(fn.list_count(col("hits")) > lit(0)))
 
     def judge_pairs(self, hits: DataFrame) -> DataFrame:
         """Return the pairs that join if nothing else is stored, with the columns of a membership and `is_head`."""
@@ -212,7 +231,7 @@ class _Corpus:
         stored = articles.select(col("row").alias("stored"), col("article").alias("stored_article"))
         both = pairs.join(articles, on="row").join(stored, on="stored")
         judged = both.select(self._judge.judge(col("article"), col("stored_article")))
-        return judged.where(fn.not_null(col("relation"))).collect()
+        return self._keep(judged.where(fn.not_null(col("relation"))))
 
     def _versions(self) -> DataFrame:
         """Return an edge from each version of a page to its first one."""
@@ -224,16 +243,16 @@ class _Corpus:
     def settle(self, hits: DataFrame, pairs: DataFrame) -> DataFrame:
         """Return the members of all clusters of two or more articles, with the columns of MEMBERSHIP_FIELDS."""
         edges = pairs.select(col("member").alias("one"), col("against").alias("other"))
-        edges = edges.concat(self._versions()).collect()
-        groups = connected_components(edges)
+        edges = self._keep(edges.concat(self._versions()))
+        groups = connected_components(edges, keep=self._keep)
         by_group = edges.join(groups, left_on="one", right_on="row").groupby("group")
         sizes = by_group.agg(fn.count(col("one")).alias("edges"))
         # A pair with few other neighbours is decided: the judge has nothing else to take into account.
         few = hits.where(fn.list_count(col("hits")) <= lit(_FEW_HITS)).select("row")
         alone = pairs.join(groups, left_on="member", right_on="row").join(sizes.where("edges = 1"), on="group")
-        alone = alone.join(few, left_on="member", right_on="row", how="semi").collect()
+        alone = self._keep(alone.join(few, left_on="member", right_on="row", how="semi"))
         rest = groups.join(alone, on="group", how="anti")
-        return _members_of_pairs(alone).concat(self._settle_groups(rest, hits, edges)).collect()
+        return self._keep(_members_of_pairs(alone).concat(self._settle_groups(rest, hits, edges)))
 
     def _settle_groups(self, groups: DataFrame, hits: DataFrame, edges: DataFrame) -> DataFrame:
         """Return the members of the clusters in groups that need all their articles in order."""

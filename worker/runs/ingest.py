@@ -90,7 +90,7 @@ class IngestRun:
 
         Meanwhile articles are indexed for full-text search; the next run continues with the rest.
         """
-        if self._options.with_seeds and self._app.settings.seeds.path:
+        if self._options.with_seeds:
             await self._app.import_seeds()
         polls = asyncio.create_task(self._poll_all())
         indexing = asyncio.create_task(self._app.keep_indexed())

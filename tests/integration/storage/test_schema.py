@@ -54,11 +54,13 @@ def is_of_the_code(name: str | None, kind: str, _parents: object) -> bool:
     return kind != "table" or not str(name).startswith("search_texts")
 
 
-def statements(path: Path) -> set[str]:
+def statements(path: Path) -> set[tuple[str, ...]]:
+    """Return what made each table and index; the order of a table's constraints has no meaning."""
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         names = {name for name in inspect(connection).get_table_names() if is_of_the_code(name, "table", None)}
         names -= {"alembic_version", "sqlite_sequence"}
         rows = connection.exec_driver_sql("SELECT name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
     engine.dispose()
-    return {"".join(row.sql.split()).replace('"', "") for row in rows if row.tbl_name in names}
+    made = ("".join(row.sql.split()).replace('"', "").removesuffix(")") for row in rows if row.tbl_name in names)
+    return {tuple(sorted(each.replace(",CONSTRAINT", "CONSTRAINT").split("CONSTRAINT"))) for each in made}

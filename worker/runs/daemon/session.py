@@ -189,8 +189,7 @@ class Session:
 
     async def _prepare(self) -> None:
         """Import seeds, and apply polling rules that were changed since the last poll of their source."""
-        if self._app.settings.seeds.path:
-            await self._retry_on_store_errors(self._app.import_seeds)
+        await self._retry_on_store_errors(self._app.import_seeds)
         await self._retry_on_store_errors(lambda: self._app.discoverer.replan(self._app.sources))
 
     async def _ingest(self) -> None:
