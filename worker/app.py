@@ -88,8 +88,6 @@ _POLL_LEASE: Final = timedelta(minutes=15)
 _MAX_SLOT_WAIT: Final = timedelta(minutes=15)
 """How long a candidate may wait for its host's rate limiter before it is released and tried again later: longer than
 any usual `Crawl-delay`, short enough that a blocked host does not occupy a worker slot for hours."""
-INDEX_EVERY: Final = timedelta(seconds=10)
-"""How often new articles are put into the index of full-text search. Chosen: so few wait that reading them is quick."""
 _INDEX_PAUSE: Final = timedelta(milliseconds=20)
 """The pause between two batches for full-text search: an old store of a million articles takes half an hour, and other
 work of the store thread never waits for more than one batch."""
@@ -130,12 +128,6 @@ class App:
         """Put every article that full-text search lacks into its index, in steps between which others can write."""
         while await self.offload(self.store.index_queued_texts):
             await self.clock.sleep(_INDEX_PAUSE)
-
-    async def keep_indexed(self) -> None:
-        """Do the same again and again, until cancelled."""
-        while True:
-            await self.index_texts()
-            await self.clock.sleep(INDEX_EVERY)
 
     async def import_seeds(
         self, paths: Sequence[str] = (), watcher: Callable[[SeedProgress], None] = lambda _progress: None

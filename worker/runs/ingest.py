@@ -88,12 +88,12 @@ class IngestRun:
     async def run(self) -> None:
         """Import seeds, then poll and ingest until nothing is due; if cancelled, release the claims.
 
-        Meanwhile articles are indexed for full-text search; the next run continues with the rest.
+        Meanwhile articles of an older store are indexed for full-text search; the next run continues with the rest.
         """
         if self._options.with_seeds:
             await self._app.import_seeds()
         polls = asyncio.create_task(self._poll_all())
-        indexing = asyncio.create_task(self._app.keep_indexed())
+        indexing = asyncio.create_task(self._app.index_texts())
         try:
             await self._app.ingester.drain(
                 scope=self._scope(), limit=self._options.limit, more=lambda: not polls.done()

@@ -20,7 +20,7 @@ from typing import Final, ParamSpec, TypeVar
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from worker.app import INDEX_EVERY, App
+from worker.app import App
 from worker.errors import MachineError, StoreError, as_machine_error
 from worker.ports import Clock, RunInThread
 from worker.runs.daemon.polling import STORE_TIMEOUT, ProgressCounter, SourcePoller
@@ -97,6 +97,8 @@ POLL_CHECK_EVERY: Final = timedelta(seconds=2)
 """How often the store is queried for due sources: small against poll intervals of minutes, and a cheap query."""
 SUMMARY_EVERY: Final = timedelta(minutes=5)
 """How often `run.summary` is logged: 288 lines a day."""
+INDEX_EVERY: Final = timedelta(seconds=10)
+"""How often new articles are put into the index of full-text search. Chosen: so few wait that reading them is quick."""
 SHUTDOWN_GRACE: Final = timedelta(seconds=20)
 """How long running work may finish at a stop; `docs/reference.md` promises an end within 30 seconds."""
 PRUNE_AFTER: Final = timedelta(minutes=5)
