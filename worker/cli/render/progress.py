@@ -24,31 +24,55 @@ from worker.models import BackfillProgress, Claim, Outcome, Source, State
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+    from rich.progress import ProgressColumn
 
     from worker.fetch.request import Step
     from worker.pipeline.seeds import SeedProgress
     from worker.runs.backfill import BackfillRun
 
 
-class ProgressBar:
-    """An observer that counts candidates and outcomes, and draws them as a progress bar if `shown`."""
+class _Display:
+    """Something that is drawn on standard error while work goes on, if `shown`, and disappears at its end."""
 
     def __init__(self, *, shown: bool) -> None:
         self.shown = shown
-        self._found = 0
-        self._states: Counter[State] = Counter()
         self._bar: Bar | None = None
 
     def __enter__(self) -> Self:
         if self.shown:
-            self._bar = _make_bar()
-            self._bar.add_task("discovering", total=None, rate="")
+            self._bar = self._make_bar()
             self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar:
             self._bar.stop()
+
+    def _make_bar(self) -> Bar:
+        """Return what is drawn, with its task."""
+        raise NotImplementedError
+
+
+class ProgressBar(_Display):
+    """An observer that counts candidates and outcomes, and draws them as a progress bar."""
+
+    def __init__(self, *, shown: bool) -> None:
+        super().__init__(shown=shown)
+        self._found = 0
+        self._states: Counter[State] = Counter()
+
+    def _make_bar(self) -> Bar:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+        bar = _bar_of(
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}", markup=False),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+        )
+        bar.add_task("discovering", total=None, rate="")
+        return bar
 
     def discovered(self, source: Source, *, new: int) -> None:
         """Count the candidates that were added."""
@@ -76,45 +100,23 @@ class ProgressBar:
         )
 
 
-def _make_bar() -> Bar:
-    """Return a rich progress bar on standard error that disappears when it stops."""
+def _bar_of(*columns: ProgressColumn) -> Bar:
+    """Return a rich progress bar of these columns on standard error that disappears when it stops."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    return Bar(
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", markup=False),
-        TextColumn("{task.description}", markup=False),
-        TimeElapsedColumn(),
-        console=Console(stderr=True, emoji=False),
-        transient=True,
-    )
+    return Bar(*columns, console=Console(stderr=True, emoji=False), transient=True)
 
 
-class Spinner:
-    """A spinner with the current step and the number of pages or articles done, drawn if `shown`."""
+class Spinner(_Display):
+    """A spinner with the current step and the number of pages or articles done."""
 
-    def __init__(self, *, shown: bool) -> None:
-        self.shown = shown
-        self._bar: Bar | None = None
+    def _make_bar(self) -> Bar:
+        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    def __enter__(self) -> Self:
-        if self.shown:
-            from rich.console import Console
-            from rich.progress import Progress as Bar
-            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
-
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-            self._bar = Bar(*columns, console=Console(stderr=True, emoji=False), transient=True)
-            self._bar.add_task("starting", total=None)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        bar = _bar_of(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        bar.add_task("starting", total=None)
+        return bar
 
     def update(self, what: str, done: int) -> None:
         """Show the current step, such as `extracted`, and the number of pages or articles it has reached."""
@@ -123,28 +125,15 @@ class Spinner:
             self._bar.update(self._bar.tasks[0].id, description=f"{done} {things} {what}")
 
 
-class SeedBar:
-    """A bar with the rows of the seed file that is being imported, drawn if `shown`."""
+class SeedBar(_Display):
+    """A bar with the rows of the seed file that is being imported."""
 
-    def __init__(self, *, shown: bool) -> None:
-        self.shown = shown
-        self._bar: Bar | None = None
+    def _make_bar(self) -> Bar:
+        from rich.progress import BarColumn, TextColumn
 
-    def __enter__(self) -> Self:
-        if self.shown:
-            from rich.console import Console
-            from rich.progress import BarColumn, TextColumn
-            from rich.progress import Progress as Bar
-
-            columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
-            self._bar = Bar(*columns, console=Console(stderr=True, emoji=False), transient=True)
-            self._bar.add_task("reading", total=None)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        bar = _bar_of(BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
+        bar.add_task("reading", total=None)
+        return bar
 
     def update(self, progress: SeedProgress) -> None:
         """Show how far the import is."""
