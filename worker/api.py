@@ -37,6 +37,7 @@ from worker.models import (
     Tombstone,
 )
 from worker.runs.reading import ArticleHistory, load_history
+from worker.storage.corpus.views import is_article_id
 from worker.storage.store import open_store
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Corpus:
 
     def get(self, url_or_id: str | int) -> StoredArticle | None:
         """Return an article by its id, or the newest version by any URL of its page; None if there is none."""
-        if isinstance(url_or_id, int) or _is_id(url_or_id):
+        if isinstance(url_or_id, int) or is_article_id(url_or_id):
             return self._reader.article(int(url_or_id))
         found = self._reader.candidate(url_or_id)
         return self._reader.article(max(found.articles)) if found and found.articles else None
@@ -187,10 +188,6 @@ def _kind(kind: str) -> Kind:
         return Kind(kind)
     except ValueError:
         raise UsageError(f"there is no kind {kind!r}; there are {', '.join(Kind)}") from None
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 # Extraction: what the worker would make of a page.
@@ -254,21 +251,8 @@ def compare(one: str | Article | StoredArticle, other: str | Article | StoredArt
 
     newcomer, known = _article_of(one, "one"), _article_of(other, "other")
     judge = Deduper()
-    neighbour = Neighbour(
-        id=(number := other.id if isinstance(other, StoredArticle) else 0),
-        cluster=number,
-        head=True,
-        kind=known.kind,
-        url=known.url,
-        canonical_url=known.canonical_url,
-        source=known.source,
-        host=known.host,
-        title=known.title,
-        text=known.text,
-        published_at=known.published_at,
-        published_at_from=known.published_at_from,
-        fetched_at=known.fetched_at,
-    )
+    number = other.id if isinstance(other, StoredArticle) else 0
+    neighbour = Neighbour.of(known, number, cluster=number, head=True)
     verdict = judge.judge(newcomer, judge.fingerprint(newcomer), [neighbour])
     return verdict.considered[0] if verdict.considered else _unlike(number)
 

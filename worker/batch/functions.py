@@ -115,7 +115,7 @@ class ArticleReader:
             "bands": made.bands,
             "anchors": made.anchors,
             "shingles": made.shingles,
-            "keys": sorted({*made.bands, *made.anchors}),
+            "keys": index.keys_of(made),
         }
 
 
@@ -315,29 +315,9 @@ def _of_clusters(clusters: _Clusters, memberships: dict[int, Membership]) -> Ite
             yield from (replace(each, head=head) for each in found)
 
 
-def neighbour(stored: CorpusRow, *, cluster: int, head: bool) -> Neighbour:
-    """Return an article as the judge compares another with it."""
-    article = stored.article
-    return Neighbour(
-        id=stored.row,
-        cluster=cluster,
-        head=head,
-        kind=article.kind,
-        url=article.url,
-        canonical_url=article.canonical_url,
-        source=article.source,
-        host=article.host,
-        title=article.title,
-        text=article.text,
-        published_at=article.published_at,
-        published_at_from=article.published_at_from,
-        fetched_at=article.fetched_at,
-    )
-
-
 def _neighbour(stored: CorpusRow, clusters: _Clusters) -> Neighbour:
     cluster = clusters.cluster_of[stored.row]
-    return neighbour(stored, cluster=cluster, head=clusters.head_of[cluster] == stored.row)
+    return Neighbour.of(stored.article, stored.row, cluster=cluster, head=clusters.head_of[cluster] == stored.row)
 
 
 @daft.cls
@@ -354,7 +334,8 @@ class PairJudge:
         return _column((self._judge(corpus_row(one), corpus_row(other)) for one, other in pairs), _VERDICT)
 
     def _judge(self, one: CorpusRow, other: CorpusRow) -> dict[str, object]:
-        verdict = judge_row(one, [neighbour(other, cluster=other.row, head=True)], self._deduper)
+        alone = Neighbour.of(other.article, other.row, cluster=other.row, head=True)
+        verdict = judge_row(one, [alone], self._deduper)
         return {**_membership_fields(membership_of(one.row, verdict)), "is_head": verdict.head}
 
     @daft.method.batch(return_dtype=DataType.list(_MEMBERSHIP), batch_size=_GROUPS)

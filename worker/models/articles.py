@@ -225,6 +225,25 @@ class Neighbour:
     published_at_from: str = ""
     original: str = ""
 
+    @classmethod
+    def of(cls, article: Article, number: int, *, cluster: int, head: bool) -> Neighbour:
+        """Return the neighbour that an article with this id would be."""
+        return cls(
+            id=number,
+            cluster=cluster,
+            head=head,
+            kind=article.kind,
+            url=article.url,
+            canonical_url=article.canonical_url,
+            source=article.source,
+            host=article.host,
+            title=article.title,
+            text=article.text,
+            published_at=article.published_at,
+            published_at_from=article.published_at_from,
+            fetched_at=article.fetched_at,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:

@@ -96,7 +96,7 @@ def _ignore_signals() -> None:
 
 
 class Preparer:
-    """Prepares chunks, the first few seeds here and the others in processes; a context manager."""
+    """Prepares chunks, the first few seeds here and the others in processes, which `close` ends."""
 
     def __init__(self, options: SeedOptions, extractor: Extractor) -> None:
         self._options = options

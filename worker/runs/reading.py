@@ -33,6 +33,7 @@ from worker.models import (
 )
 from worker.ports import Clock
 from worker.storage.corpus.reader import StoreReader
+from worker.storage.corpus.views import is_article_id
 from worker.storage.store import StoreExecutor, open_read_only
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
     the figures of a comparison.
     """
     candidate = reader.candidate(url_or_id)
-    ids = candidate.articles if candidate else (int(url_or_id),) if url_or_id.isascii() and url_or_id.isdigit() else ()
+    ids = candidate.articles if candidate else (int(url_or_id),) if is_article_id(url_or_id) else ()
     articles = tuple(article for article in map(reader.article, ids) if article)
     forgotten = None if articles else reader.tombstone(url_or_id)
     if not candidate and not articles and not forgotten:

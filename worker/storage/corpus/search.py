@@ -71,9 +71,9 @@ _TOTAL_CHANGES = text("SELECT total_changes()")
 
 def search(connection: Connection, query: Query, *, limit: int, offset: int = 0) -> SearchResult:
     """Return the texts of the corpus (heads of clusters) that meet a query, the best first."""
-    queued = count_queued(connection)
     if query.is_empty:
         return SearchResult(hits=(), more=False, unindexed=0, notes=query.notes)
+    queued = count_queued(connection)
     end = min(offset + limit, MAX_RESULTS)
     indexed, waiting = _found(connection, query, count=max(CANDIDATES, end + 1))
     matcher = _Matcher(query)

@@ -135,9 +135,8 @@ SEARCH_BATCH: Final = 64
 """Articles put into the index at once. Measured on SQLite with batches of 1, 64 and 256: 1.6, .84 and 1.0 ms each."""
 MAX_QUEUED: Final = 4 * SEARCH_BATCH
 """How many queued articles are searched directly. Chosen: reading as many adds less than the index takes."""
-_SETTLED_QUEUE: Final = (
-    MAX_QUEUED - 2 * SEARCH_BATCH
-)  # beyond it a settle writes a batch, and so none grows past the limit
+_SETTLED_QUEUE: Final = MAX_QUEUED - 2 * SEARCH_BATCH
+"""Beyond so many queued articles a settle writes a batch, and so the queue stays below MAX_QUEUED."""
 IN_TITLE: Final = "^"
 _MAX_SEARCH_WORDS: Final = 20_000  # of one text, some forty pages: a longer one is found by its beginning
 _MAX_TERMS_SIZE: Final = 200_000  # letters of four bytes at most: PostgreSQL takes a tsvector of up to a megabyte

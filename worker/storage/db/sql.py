@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from itertools import islice
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -37,7 +38,15 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from worker.errors import StoreError
 
 Insert = sqlite.Insert | postgresql.Insert
+T = TypeVar("T")
 _LOCK_KEYS = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS wanted (key)")
+
+
+def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the values in lists of at most so many, for statements and transactions of bounded size."""
+    rest = iter(values)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 class greatest(ReturnTypeFromArgs[Any]):  # noqa: N801

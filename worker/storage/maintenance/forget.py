@@ -20,7 +20,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, bindparam, delete
 from worker.errors import NotFoundError
 from worker.models import FORGOTTEN_SCHEME, HistoryEvent
 from worker.storage.corpus.search import rewrite_step
-from worker.storage.corpus.views import seed_places
+from worker.storage.corpus.views import is_article_id, seed_places
 from worker.storage.db.codec import without_notes_on
 from worker.storage.db.database import Database
 from worker.storage.db.migrate import FORGOTTEN_PAGES_LEFT, delete_meta, read_meta, write_meta
@@ -37,7 +37,7 @@ from worker.storage.db.schema import (
     SEEDS,
     STANDINGS,
 )
-from worker.storage.db.sql import among, is_sqlite
+from worker.storage.db.sql import among, batched, is_sqlite
 from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.rejudge import JudgeFunction
 from worker.storage.maintenance.remove import MAX_AT_ONCE, remove_articles
@@ -73,7 +73,7 @@ class ForgetRequest:
     @property
     def is_id(self) -> bool:
         """Whether the target is the id of an article."""
-        return not self.is_host and self.target.isascii() and self.target.isdigit()
+        return not self.is_host and is_article_id(self.target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +124,12 @@ def forget(
     if dry_run:
         return ForgetReport(request=request, selection=selection)
     database.write(_begin, request, selection, now=now)
-    for some in _batches(sorted(selection.candidates), ERASED_AT_ONCE):
+    for some in batched(sorted(selection.candidates), ERASED_AT_ONCE):
         database.write(_erase, some, request, selection, now=now)
     # A worker may have stored another version until a moment ago: it is found now.
     ids = database.read(_ids_now, selection)
     moved: dict[int, Rejudged] = {}
-    for some in _batches(ids, MAX_AT_ONCE):
+    for some in batched(ids, MAX_AT_ONCE):
         moved |= {each.id: each for each in database.write(_remove, some, request, selection, judge=judge, now=now)}
     database.write(_clear_traces, request, selection, ids)
     return ForgetReport(request=request, selection=selection, judged_again=tuple(moved[each] for each in sorted(moved)))
@@ -295,12 +295,8 @@ def _files(connection: Connection, candidates: Collection[int], articles: Iterab
 
 
 def _by_urls(connection: Connection, key: Column[Any], column: Column[Any], urls: Iterable[str]) -> Iterator[Any]:
-    for some in _batches(sorted(urls), URLS_AT_ONCE):
+    for some in batched(sorted(urls), URLS_AT_ONCE):
         yield from connection.execute(select(key).where(column.in_(some))).scalars()
-
-
-def _batches(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 # The steps of forgetting, one transaction each.
@@ -364,7 +360,7 @@ def _clear_traces(
 ) -> None:
     """Delete what other tables hold of the addresses, and what verdicts on other articles say about these."""
     for column in (MARKS.c.low, MARKS.c.high, MOVES.c.url, MOVES.c.target):
-        for some in _batches(sorted(selection.urls), URLS_AT_ONCE):
+        for some in batched(sorted(selection.urls), URLS_AT_ONCE):
             connection.execute(delete(column.table).where(column.in_(some)))
     if request.is_host:
         _clear_host(connection, request.target)
@@ -379,7 +375,7 @@ def _clear_host(connection: Connection, host: str) -> None:
         (ROBOTS.c.origin, ROBOTS.c.origin),
         (BACKFILL_PLACES.c.id, BACKFILL_PLACES.c.url),
     ):
-        for some in _batches(sorted(_rows_on(connection, host, key, *urls)), URLS_AT_ONCE):
+        for some in batched(sorted(_rows_on(connection, host, key, *urls)), URLS_AT_ONCE):
             connection.execute(delete(key.table).where(key.in_(some)))
     for column in (HOST_PARAGRAPHS.c.host, HOSTS.c.host):
         names = connection.execute(select(column).where(column.contains(host, autoescape=True))).scalars()

@@ -100,16 +100,17 @@ def _depending_on(connection: Connection, gone: Sequence[int]) -> list[int]:
 
     These are the articles judged against one of them, and the articles that joined the same clusters later.
     """
+    removed = set(gone)
     of_gone = connection.execute(_OF_ARTICLES, {"ids": gone}).all()
-    against = [row for row in connection.execute(_AGAINST, {"ids": gone}) if row.article_id not in set(gone)]
+    against = [row for row in connection.execute(_AGAINST, {"ids": gone}) if row.article_id not in removed]
     clusters = {row.cluster for row in (*of_gone, *against)}
     members = {row.article_id: row.cluster for row in connection.execute(_OF_CLUSTERS, {"clusters": clusters})}
     rank = arrival_order(connection, members)
     start: dict[int, tuple[int, int]] = {}
     for row in (*of_gone, *against):
         start[row.cluster] = min(rank[row.article_id], start.get(row.cluster, rank[row.article_id]))
-    left = [each for each in members if each not in set(gone)]
-    later = [each for each in left if members[each] in gone or rank[each] >= start[members[each]]]
+    left = [each for each in members if each not in removed]
+    later = [each for each in left if members[each] in removed or rank[each] >= start[members[each]]]
     return sorted(later, key=lambda each: rank[each])
 
 

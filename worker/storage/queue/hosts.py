@@ -19,7 +19,7 @@ from worker.ports import HostHealth, RobotsRecord
 from worker.storage.db.codec import EPOCH, ID_TYPE, Duration, PackedBytes, UtcTime, storable
 from worker.storage.db.database import Repository, reads, writes
 from worker.storage.db.schema import CANDIDATES, HOSTS, METADATA, MOVES, ROBOTS
-from worker.storage.db.sql import Insert, greatest, upsert
+from worker.storage.db.sql import Insert, batched, greatest, upsert
 from worker.urls import canonicalise, host_of
 
 
@@ -262,8 +262,7 @@ def tombstones(connection: Connection, keys: Iterable[str]) -> Sequence[Row[Any]
     """
     if connection.execute(_ANY_TOMBSTONE).first() is None:
         return ()
-    wanted = sorted(set(keys))
-    batches = (wanted[start : start + KEYS_AT_ONCE] for start in range(0, len(wanted), KEYS_AT_ONCE))
+    batches = batched(sorted(set(keys)), KEYS_AT_ONCE)
     return [row for batch in batches for row in connection.execute(_TOMBSTONES, {"keys": batch})]
 
 

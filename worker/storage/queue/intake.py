@@ -6,10 +6,9 @@ found together in one call, since several feeds, or several entries of one feed,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, Row, bindparam, func, select, update
@@ -18,7 +17,7 @@ from worker.models import Authority, Candidate, Poll, State
 from worker.schedule.retry import recheck_pause
 from worker.storage.db.codec import storable
 from worker.storage.db.schema import ARTICLES, CANDIDATES, HOSTS, WITH_ARTICLE, Values
-from worker.storage.db.sql import Insert, is_sqlite, least, upsert
+from worker.storage.db.sql import Insert, batched, is_sqlite, least, upsert
 from worker.storage.queue import addresses, sources
 from worker.storage.queue.addresses import ENDED, authority_of
 from worker.storage.queue.candidates import (
@@ -84,7 +83,7 @@ def enqueue_with(connection: Connection, candidates: Sequence[Candidate], option
     new, lanes = 0, set[str]()
     # On a server all workers insert in one order, so that two that found the same articles do not deadlock.
     items = by_key.items() if is_sqlite(connection) else sorted(by_key.items(), key=lambda item: item[0])
-    for batch in _batches(items):
+    for batch in batched(items, INSERT_BATCH):
         added, waiting = _enqueue_batch(connection, dict(batch), options)
         new += added
         lanes |= waiting
@@ -101,12 +100,6 @@ def record_poll(connection: Connection, poll: Poll, candidates: Sequence[Candida
     new = enqueue(connection, candidates, now=poll.polled_at)
     sources.save_poll(connection, poll)
     return new
-
-
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, INSERT_BATCH)):
-        yield batch
 
 
 def _enqueue_batch(connection: Connection, by_key: CandidatesByKey, options: EnqueueOptions) -> tuple[int, set[str]]:

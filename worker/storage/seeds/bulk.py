@@ -21,7 +21,7 @@ from worker.storage.corpus.search_index import SEARCH_QUEUE
 from worker.storage.corpus.settling import IncomingArticle, insert_article, insert_unique
 from worker.storage.db.codec import storable
 from worker.storage.db.schema import ARTICLES, MARKS
-from worker.storage.db.sql import is_sqlite
+from worker.storage.db.sql import batched, is_sqlite
 
 SeedJudge = Callable[[Article, Fingerprint, Sequence[Neighbour]], Verdict]
 """Returns the verdict on a seed's article, given its neighbours, as `Deduper.judge`."""
@@ -117,10 +117,8 @@ def _article_ids(connection: Connection, wanted: int) -> Iterator[int]:
 
 def _stored_or_marked(connection: Connection, urls: Sequence[str]) -> set[str]:
     """Return the canonical URLs that have an article already, or a person's decision: their seeds are judged singly."""
-    wanted = [storable(url) for url in urls]
     found: set[str] = set()
-    for start in range(0, len(wanted), VALUES_AT_ONCE):
-        some = wanted[start : start + VALUES_AT_ONCE]
+    for some in batched(map(storable, urls), VALUES_AT_ONCE):
         for column in (ARTICLES.c.canonical_url, MARKS.c.low, MARKS.c.high):
             found.update(connection.execute(select(column).where(column.in_(some))).scalars())
     return found

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, case, delete, exists, func, insert, or_, select, update
@@ -16,6 +15,7 @@ from worker.storage.corpus.settling import lock_articles
 from worker.storage.db.codec import storable
 from worker.storage.db.database import Repository, reads, writes
 from worker.storage.db.schema import ARTICLES, SEED_FILES, SEEDS, STANDINGS
+from worker.storage.db.sql import batched
 from worker.storage.queue.hosts import FORGOTTEN, tombstone_of
 from worker.storage.seeds.bulk import COPIES, VALUES_AT_ONCE, BulkInsert, SeedJudge
 
@@ -123,8 +123,7 @@ def _counted(file: SeedFileRecord, found: Any) -> SeedFileRecord:
     """Return a file with its counts; a row that is neither refused nor a seed of its own repeats one of this file."""
     imported, copies = (found.imported, found.copies) if found else (0, 0)
     repeated = max(0, file.rows - file.refused - imported)
-    values = {name: getattr(file, name) for name in ("id", "name", "stamp", "rows", "refused", "finished_at")}
-    return SeedFileRecord(**values, imported=imported, copies=copies + repeated)
+    return replace(file, imported=imported, copies=copies + repeated)
 
 
 def forget_empty_files(connection: Connection, *, present: Collection[str] = ()) -> None:
@@ -148,8 +147,7 @@ def known_seeds(connection: Connection, seeds: Sequence[Seed]) -> list[bool]:
 def _known(connection: Connection, shas: Collection[str]) -> defaultdict[str, list[Any]]:
     """Return the places of seeds by the hash of their text, oldest first."""
     found: defaultdict[str, list[Any]] = defaultdict(list)
-    left = iter(shas)
-    while some := list(islice(left, VALUES_AT_ONCE)):
+    for some in batched(shas, VALUES_AT_ONCE):
         for row in connection.execute(_KNOWN, {"shas": some}):
             found[row.sha256].append(row)
     return found
