@@ -28,7 +28,7 @@ from daft.recordbatch import MicroPartition
 from worker.errors import SourceError, UsageError
 from worker.models import IndexParameters
 from worker.sources.entries import one_line
-from worker.sources.files.columns import USUAL_NAMES, find_columns
+from worker.sources.files.columns import INDEX_KEY, USUAL_NAMES, find_columns
 
 PARQUET, JSON_LINES = "parquet", "jsonl"
 _ENDINGS: Final = {
@@ -162,8 +162,6 @@ def engine_errors(place: str) -> Iterator[None]:
 # The result: texts in files of bounded size, the members of clusters in one file.
 
 
-INDEX_PARAMETERS: Final = "corpus_worker.index"
-"""The key of the files' metadata with the parameters of the fingerprints, as JSON."""
 _TEXTS_A_FILE: Final = 100_000
 """Texts in one file. Chosen, not measured: some hundred megabytes, and a thousand files for 10⁸ texts."""
 _ROWS_AT_ONCE: Final = 2_000  # of one row group, as `export` writes them
@@ -174,7 +172,7 @@ class _TextFiles(DataSink[int]):
 
     def __init__(self, folder: Path, parameters: IndexParameters) -> None:
         self._folder = folder
-        self._metadata = {INDEX_PARAMETERS: json.dumps(asdict(parameters))}
+        self._metadata = {INDEX_KEY: json.dumps(asdict(parameters))}
 
     def schema(self) -> Schema:
         """Return the columns of the result: the number of texts in each file."""

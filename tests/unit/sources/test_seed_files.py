@@ -23,7 +23,8 @@ from worker.dedupe.judge import Deduper
 from worker.models import Page, Seed
 from worker.sources.files import seed_rows
 from worker.sources.files.article_files import InputProblem
-from worker.sources.files.seed_rows import INDEX_KEY, SeedFile, SeedReader
+from worker.sources.files.columns import INDEX_KEY
+from worker.sources.files.seed_rows import SeedFile, SeedReader
 from worker.sources.files.seeds import (
     SAMPLE,
     SAMPLE_DIGESTS,

@@ -8,6 +8,8 @@ from typing import Final
 
 from worker.errors import UsageError
 
+INDEX_KEY: Final = b"corpus_worker.index"
+"""The key of a Parquet file's metadata under which the index parameters of its fingerprint columns are, as JSON."""
 USUAL_NAMES: Final = MappingProxyType(
     {
         "text": ("text", "content", "body", "maintext"),

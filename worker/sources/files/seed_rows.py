@@ -30,7 +30,7 @@ from worker.files.reading import note_progress, open_regular
 from worker.models import Fingerprint, IndexParameters, Seed
 from worker.sources.entries import clean_title, one_line
 from worker.sources.files.article_files import InputProblem, numbered_lines
-from worker.sources.files.columns import find_columns
+from worker.sources.files.columns import INDEX_KEY, find_columns
 from worker.urls import host_of
 
 MAX_SEED_BYTES: Final = 10_000_000  # far above any article; a larger text is no seed. Chosen, not measured
@@ -38,8 +38,6 @@ _FIELDS: Final = ("text", "title", "url", "date", "id", "language")
 _ROLES: Final = MappingProxyType({"date": "published_at"})
 """The fields of a seed that `find_columns` calls otherwise."""
 _INDEX_COLUMNS: Final = ("signature", "bands", "anchors", "shingles", "sha256")
-INDEX_KEY: Final = b"corpus_worker.index"
-"""The key of a Parquet file's metadata under which the index parameters of its fingerprint columns are, as JSON."""
 _BATCH_BYTES, _MOST_ROWS = 4_000_000, 512
 """How much of a Parquet file is decoded at a time. Chosen, not measured: little beside the memory of the libraries."""
 _MAX_UNCLOSED: Final = 20
