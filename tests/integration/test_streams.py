@@ -37,7 +37,7 @@ def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedPr
     return subprocess.run(
         ["bash", "-c", whole],
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONUNBUFFERED": "", **environment},  # streams as users have them
         capture_output=True,
         text=True,
         timeout=120,
@@ -64,6 +64,7 @@ def test_a_run_works_with_closed_streams(folder: Path, closed: str) -> None:
         ("export", ">/dev/full", 1),
         ("audit --json", ">/dev/full", 1),
         ("export", "| head -c 0", 0),
+        ("extract more", "| true", 0),
     ],
 )
 def test_a_failed_write_to_standard_output_is_one_line(folder: Path, command: str, where: str, status: int) -> None:

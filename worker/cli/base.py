@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TextIO, TypeVar
 
 import click
 
@@ -159,8 +159,10 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, 
         loop.add_signal_handler(number, stop, number)
     try:
         return await task, received[0] if received else 0
-    except asyncio.CancelledError:  # `work` had no partial result to return
-        raise SystemExit(128 + received[0]) from None
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        raise SystemExit(128 + received[0]) from None  # `work` had no partial result to return
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
@@ -203,6 +205,18 @@ def _is_open(number: int) -> bool:
 
 def discard_stdout() -> None:
     """Redirect standard output to /dev/null, so that flushing it at exit cannot fail again."""
+    _redirect_to_null(sys.stdout, 1)
+
+
+def flush_stderr() -> None:
+    """Write what is left for standard error; if that fails, discard it, so that the exit status stays as it is."""
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        _redirect_to_null(sys.stderr, 2)
+
+
+def _redirect_to_null(stream: TextIO, number: int) -> None:
     with suppress(OSError, ValueError):
-        if sys.stdout.fileno() == 1:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if stream.fileno() == number:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)

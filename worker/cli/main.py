@@ -20,7 +20,7 @@ from typing import Final
 import click
 
 from worker.cli.backfill import backfill
-from worker.cli.base import CommonOptions, discard_stdout, print_note, repair_streams
+from worker.cli.base import CommonOptions, discard_stdout, flush_stderr, print_note, repair_streams
 from worker.cli.browse import search, web
 from worker.cli.doctor import config as config_command
 from worker.cli.doctor import doctor
@@ -75,6 +75,8 @@ def main() -> None:
         if not _report_machine_error(exc) and not _report_write_error(exc):
             raise
         sys.exit(1)
+    finally:
+        flush_stderr()
 
 
 def _report_machine_error(error: Exception) -> bool:

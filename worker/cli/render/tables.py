@@ -58,10 +58,18 @@ def format_time(when: datetime | None) -> str:
     return when.astimezone().strftime("%Y-%m-%d %H:%M:%S") if when else "-"
 
 
-def console() -> Console:
+class ResultConsole(Console):
+    """A console that raises BrokenPipeError once its reader has stopped reading; rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the exception that is being handled, so that it reaches `main` also from inside an event loop."""
+        raise  # noqa: PLE0704 - rich calls this from its `except BrokenPipeError`
+
+
+def console() -> ResultConsole:
     """Return the console for results; without a terminal it is 200 columns wide, so that few lines wrap."""
-    found = Console(highlight=False, emoji=False)
-    return found if found.is_terminal else Console(highlight=False, emoji=False, width=200)
+    found = ResultConsole(highlight=False, emoji=False)
+    return found if found.is_terminal else ResultConsole(highlight=False, emoji=False, width=200)
 
 
 def print_ingest_summary(report: IngestReport, *, stopped_by: int) -> None:
