@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import CommonOptions, options, print_json, print_note, run_until_signal
+from worker.cli.base import DEFAULT_CONFIG, CommonOptions, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,20 +21,24 @@ DEFAULT_LISTEN: Final = "127.0.0.1:8750"
 @click.option(
     "--listen", metavar="HOST:PORT", help=f"The address [default: that of [web] listen, else {DEFAULT_LISTEN}]."
 )
+@click.option("--read-only", is_flag=True, help="Show no button that changes something, and refuse every change.")
 @options
-def web(common: CommonOptions, listen: str | None) -> None:
+def web(common: CommonOptions, listen: str | None, read_only: bool) -> None:
     """Serve the web pages: overview, search and reading, until stopped.
 
-    The store is only read, so this works beside a running daemon, which serves the same pages under [web] listen.
+    This works beside a running daemon, which serves the same pages under [web] listen, and without one.
     """
     from worker.config.schema import with_listen
     from worker.config.types import is_loopback
-    from worker.runs.reading import WebRun
+    from worker.runs.pages import WebRun
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     address = listen or settings.web.listen or DEFAULT_LISTEN
-    run = WebRun(with_listen(settings, address), listen=address)
+    settings = with_listen(settings, address)
+    if read_only:
+        settings = settings.model_copy(update={"web": settings.web.model_copy(update={"read_only": True})})
+    run = WebRun(settings, listen=address, config=common.config or DEFAULT_CONFIG)
     note = "; only /healthz and /metrics, as other machines can reach it" if not is_loopback(address) else ""
     _, stopped_by = run_until_signal(lambda: run.run(lambda url: print_note(f"corpus-worker: serving {url}{note}")))
     raise SystemExit(128 + stopped_by)

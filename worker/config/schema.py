@@ -276,6 +276,7 @@ class WebSettings(Section):
 
     listen: Listen = ""
     allow_public: bool = False  # True: other addresses than loopback may be listened on
+    read_only: bool = False  # True: nothing can be changed on the pages
     hosts: tuple[Word, ...] = Field(default=(), strict=False)  # accepted Host headers besides addresses and localhost
 
     @model_validator(mode="after")

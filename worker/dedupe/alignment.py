@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.dedupe.tokenizer import SHINGLE, Words, in_sorted, shingles, tokenize
+from worker.models.records import AlignedPassage, AlignedPassages
 
 # Chosen by hand, not measured one by one; the model was fitted to what they give. In numbers of words. Matching a gap
 # word by word takes time in proportion to the product of its lengths, so long gaps are left out, and `_MAX_CELLS`
@@ -224,27 +225,6 @@ def _mask(ranges: Iterable[tuple[int, int]], length: int) -> NDArray[np.bool_]:
 
 
 _MIN_SHOWN_WORDS = 3  # chosen, not measured: shorter shared runs make a list of passages unreadable
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlignedPassage:
-    """A passage of both texts: the same words if `shared`, else different ones (either side may be empty)."""
-
-    shared: bool
-    text: str
-    other: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlignedPassages:
-    """Two texts split into passages in the order of `text`; `shared_words` counts the words of shared passages.
-
-    A moved passage is at its place in `text`. A passage that only `other` has precedes the passage that follows it in
-    `other`, or is the last.
-    """
-
-    passages: tuple[AlignedPassage, ...]
-    shared_words: int
 
 
 def align_passages(text: str, other: str) -> AlignedPassages:

@@ -180,6 +180,27 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlignedPassage:
+    """A passage of both texts: the same words if `shared`, else different ones (either side may be empty)."""
+
+    shared: bool
+    text: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignedPassages:
+    """Two texts split into passages in the order of `text`; `shared_words` counts the words of shared passages.
+
+    A moved passage is at its place in `text`. A passage that only `other` has precedes the passage that follows it in
+    `other`, or is the last.
+    """
+
+    passages: tuple[AlignedPassage, ...]
+    shared_words: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit:
     """An article that a search found: its title and a part of its text, with the hits in them."""
 

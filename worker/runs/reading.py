@@ -6,22 +6,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, Self
+from pathlib import Path
+from typing import Final, Self
 
-from worker.clock import SystemClock
-from worker.config.schema import Settings
-from worker.config.types import is_loopback
-from worker.errors import NotFoundError, StoreError
+from worker.config.edit import edit_file, with_enabled
+from worker.errors import NotFoundError, UsageError
 from worker.models import (
     PAGE_FIELDS,
     ActivityCounts,
     Article,
     CandidateRecord,
     ClusterMember,
-    Health,
     Kind,
     Relation,
     SearchResult,
@@ -31,13 +30,11 @@ from worker.models import (
     Tombstone,
     Verdict,
 )
+from worker.models.records import AlignedPassages
 from worker.ports import Clock
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.corpus.views import is_article_id
-from worker.storage.store import StoreExecutor, open_read_only
-
-if TYPE_CHECKING:
-    from worker.dedupe.alignment import AlignedPassages
+from worker.storage.store import StoreExecutor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,12 +204,15 @@ class ShownArticle:
 
 
 class Browser:
-    """The queries of the web pages; implements `ShownCorpus` of `worker.web.pages`. Close it before the store."""
+    """The queries and changes of the web pages. Close it before the store. `config` is the file with the sources."""
 
-    def __init__(self, reader: StoreReader, *, clock: Clock, sources: Iterable[Source]) -> None:
+    def __init__(
+        self, reader: StoreReader, *, clock: Clock, sources: Iterable[Source], config: Path | None = None
+    ) -> None:
         self._reader = reader
         self._clock = clock
         self._sources = tuple(sources)
+        self._config = config
         self._offload = StoreExecutor(count=THREADS)
 
     def __enter__(self) -> Self:
@@ -244,53 +244,21 @@ class Browser:
         """Return an article with its history and its cluster, None if there is none; raises StoreError."""
         return await self._offload(self._article, article_id)
 
+    async def set_enabled(self, name: str, *, enabled: bool) -> None:
+        """Pause or resume a source in the configuration; raises NotFoundError, or ConfigurationError if it cannot."""
+        if name not in {source.name for source in self._sources}:
+            raise NotFoundError(f"there is no source {name} in the configuration")
+        if self._config is None:
+            raise UsageError("the sources are in no configuration file, so they cannot be changed here")
+        path = self._config
+        settings = await asyncio.to_thread(
+            edit_file, path, lambda text: with_enabled(text, [name], enabled=enabled), os.environ
+        )
+        self._sources = tuple(source.source() for source in settings.sources)
+
     def _article(self, article_id: int) -> ShownArticle | None:
         stored = self._reader.article(article_id)
         if stored is None:
             return None
         history = load_history(self._reader, str(article_id))
         return ShownArticle(stored=stored, history=history, members=self._reader.members(stored.cluster))
-
-
-class WebRun:
-    """`corpus-worker web`: the pages of a store, beside a daemon or without one. The store is only read."""
-
-    def __init__(self, settings: Settings, *, listen: str) -> None:
-        self._settings = settings
-        self._listen = listen
-        self._health = Health(ok=True)
-
-    async def run(self, on_start: Callable[[str], None]) -> None:
-        """Serve until cancelled; `on_start` is called with the URL. Raises StoreError and ListenError."""
-        from worker.web.app import StatusSource, build_web_app
-        from worker.web.metrics import Metrics
-        from worker.web.server import serve_pages
-
-        web, clock = self._settings.web, SystemClock()
-        sources = [source.source() for source in self._settings.sources]
-        with (
-            await asyncio.to_thread(open_read_only, self._settings) as store,
-            Browser(store.reader, clock=clock, sources=sources) as browser,
-        ):
-            source = StatusSource(
-                health=lambda: self._health,
-                figures=lambda: self._figures(browser),
-                metrics=Metrics(),
-                clock=clock,
-                corpus=lambda: browser,
-            )
-            app = build_web_app(source, names=web.hosts, is_public=not is_loopback(self._listen))
-            async with serve_pages(app, listen=self._listen) as port:
-                host = self._listen.rpartition(":")[0]
-                on_start(f"http://{host}:{port}/")
-                await asyncio.Event().wait()
-
-    async def _figures(self, browser: Browser) -> StoreStats:
-        """Return the statistics, and keep in mind whether the store answers."""
-        try:
-            figures = await browser.figures()
-        except StoreError as exc:
-            self._health = Health(ok=False, reason=str(exc))
-            raise
-        self._health = Health(ok=True)
-        return figures

@@ -1,7 +1,7 @@
 """The web application: pages for people, `/healthz` for supervisors, `/metrics` for Prometheus.
 
-`build_web_app` makes it from a `StatusSource`. Statistics of the store are cached, so that many requests cost the
-store no more than few. A browser may load nothing but the application's own files, and runs no script of a page.
+`build_web_app` makes it from a `StatusSource` and the pages. A browser may load nothing but the application's own
+files, and runs no script of a page.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -18,19 +18,19 @@ from typing import Final
 import structlog
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.errors import StoreError
 from worker.models import Health, StoreStats
 from worker.ports import Clock
+from worker.web.access import FormGuard
 from worker.web.metrics import Metrics
-from worker.web.pages import Pages, ShownCorpus
+from worker.web.routes import EXPECTED, Action, Routes, WebPage
 
 # Protection against DNS rebinding: a web page in a user's browser could let its own host name resolve to this
 # machine and so read the status pages. Requests with an unknown Host header are refused; a plain IP address or
@@ -87,7 +87,7 @@ _HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with "no-referrer", browsers send `Origin: null` with a form
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -130,92 +130,93 @@ PUBLIC: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSource:
-    """Where the pages get their data from.
+    """Where health, metrics and the overview get their figures from.
 
     `health` is called for every request and must not block. `figures` queries the store; it returns None while no
-    store is open, and may raise StoreError. `corpus` returns what the other pages read, None while no store is open.
+    store is open, and may raise StoreError. `recent` returns them cached, so that many requests cost no more than few.
     """
 
-    health: Callable[[], Health]
-    figures: Callable[[], Awaitable[StoreStats | None]]
-    metrics: Metrics
-    clock: Clock
-    corpus: Callable[[], ShownCorpus | None] = lambda: None
-
-
-def build_web_app(source: StatusSource, *, names: Collection[str] = (), is_public: bool = False) -> Starlette:
-    """Return the application; `names` are the accepted host names besides IP addresses and localhost.
-
-    With `is_public` other machines can reach it, and only health and metrics are served.
-    """
-    status = _Endpoints(source)
-    pages = Pages(health=source.health, figures=status.recent, corpus=source.corpus, clock=source.clock)
-    own = [Route("/{path:path}", _refuse, methods=["GET"])] if is_public else _page_routes(pages)
-    return Starlette(
-        routes=[
-            Route("/healthz", status.healthz, methods=["GET"]),
-            Route("/metrics", status.metrics, methods=["GET"]),
-            *own,
-        ],
-        middleware=[Middleware(SecureHeaders), Middleware(TrustedHosts, names=names)],
-        exception_handlers={HTTPException: pages.failed, StoreError: pages.failed, TimeoutError: pages.failed},
-    )
-
-
-def _page_routes(pages: Pages) -> list[BaseRoute]:
-    return [
-        Route("/", pages.overview, methods=["GET"]),
-        Route("/search", pages.search, methods=["GET"]),
-        Route("/articles/{article_id:int}", pages.article, methods=["GET"]),
-        Mount(STATIC.rstrip("/"), StaticFiles(directory=_FILES)),
-    ]
-
-
-async def _refuse(request: Request) -> Response:  # noqa: ARG001 - the answer is the same for all
-    return PlainTextResponse(PUBLIC, status_code=403)
-
-
-class _Endpoints:
-    """Health and metrics, with cached statistics of the store."""
-
-    def __init__(self, source: StatusSource) -> None:
-        self._source = source
-        self._stats_lock = asyncio.Lock()
+    def __init__(
+        self,
+        *,
+        health: Callable[[], Health],
+        figures: Callable[[], Awaitable[StoreStats | None]],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.health, self.metrics, self.clock = health, metrics, clock
+        self._query = figures
+        self._lock = asyncio.Lock()
         self._figures: StoreStats | None = None
         self._next_query_at = float("-inf")
 
-    async def healthz(self, request: Request) -> Response:  # noqa: ARG002
-        """Return 200 if the daemon makes progress, else 503 with the reason; the store is not queried."""
-        health = self._source.health()
-        return JSONResponse(asdict(health), status_code=200 if health.ok else 503)
-
-    async def metrics(self, request: Request) -> Response:
-        """Return the metrics of this process and of the store."""
-        body, content_type = await asyncio.to_thread(
-            self._source.metrics.render,
-            accept=request.headers.get("accept", ""),
-            health=self._source.health(),
-            figures=await self.recent(),
-        )
-        return Response(body, headers={"Content-Type": content_type})
-
     async def recent(self) -> StoreStats | None:
         """Return cached or new statistics; None if no store is open or it does not answer in time."""
-        async with self._stats_lock:
-            started = self._source.clock.monotonic()
+        async with self._lock:
+            started = self.clock.monotonic()
             if started >= self._next_query_at:
                 self._figures = await self._query_store()
-                now = self._source.clock.monotonic()
+                now = self.clock.monotonic()
                 self._next_query_at = now + max(STATS_MAX_AGE.total_seconds(), STATS_REST_FACTOR * (now - started))
             return self._figures
+
+    def forget_recent(self) -> None:
+        """Query the store again for the next request: something was changed."""
+        self._next_query_at = float("-inf")
 
     async def _query_store(self) -> StoreStats | None:
         """Return the statistics of the store; None, with a warning in the log, if it fails or takes too long."""
         try:
             async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
-                return await self._source.figures()
+                return await self._query()
         except (StoreError, TimeoutError) as exc:
             log.warning("web.store_silent", error=str(exc) or "no answer in time")
             return None
+
+    async def healthz(self, request: Request) -> Response:  # noqa: ARG002
+        """Return 200 if the daemon makes progress, else 503 with the reason; the store is not queried."""
+        health = self.health()
+        return JSONResponse(asdict(health), status_code=200 if health.ok else 503)
+
+    async def metrics_page(self, request: Request) -> Response:
+        """Return the metrics of this process and of the store."""
+        body, content_type = await asyncio.to_thread(
+            self.metrics.render,
+            accept=request.headers.get("accept", ""),
+            health=self.health(),
+            figures=await self.recent(),
+        )
+        return Response(body, headers={"Content-Type": content_type})
+
+
+def build_web_app(
+    source: StatusSource,
+    *,
+    pages: Sequence[WebPage] = (),
+    actions: Sequence[Action] = (),
+    names: Collection[str] = (),
+    is_public: bool = False,
+    is_read_only: bool = False,
+) -> Starlette:
+    """Return the application; `names` are the accepted host names besides IP addresses and localhost.
+
+    With `is_public` other machines can reach it, and only health and metrics are served.
+    """
+    guard = FormGuard(is_read_only=is_read_only)
+    routes = Routes(pages, actions, guard=guard, health=source.health, clock=source.clock)
+    files = Mount(STATIC.rstrip("/"), StaticFiles(directory=_FILES))
+    own = [Route("/{path:path}", _refuse, methods=["GET"])] if is_public else [*routes.routes(), files]
+    return Starlette(
+        routes=[
+            Route("/healthz", source.healthz, methods=["GET"]),
+            Route("/metrics", source.metrics_page, methods=["GET"]),
+            *own,
+        ],
+        middleware=[Middleware(SecureHeaders), Middleware(TrustedHosts, names=names)],
+        exception_handlers=dict.fromkeys(EXPECTED, routes.failed),
+    )
+
+
+async def _refuse(request: Request) -> Response:  # noqa: ARG001 - the answer is the same for all
+    return PlainTextResponse(PUBLIC, status_code=403)

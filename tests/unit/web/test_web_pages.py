@@ -19,9 +19,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes import START, FakeClock
+from worker.config.schema import WebSettings
 from worker.errors import ListenError, StoreError
 from worker.models import Claim, Health, Outcome, RecentArticle, Source, SourceState, SourceStats, State, StoreStats
 from worker.models.sources import Alarm, PollHistory
+from worker.runs.pages import pages_app
 from worker.web import server
 from worker.web.app import StatusSource, build_web_app
 from worker.web.metrics import Metrics
@@ -82,8 +84,9 @@ class Board:
     @asynccontextmanager
     async def client(self, *, names: tuple[str, ...] = ()) -> AsyncIterator[httpx.AsyncClient]:
         watched = StatusSource(health=lambda: self.well, figures=self.figures, metrics=self.metrics, clock=self.clock)
+        app = pages_app(watched, corpus=lambda: None, web=WebSettings(hosts=names))
         async with (
-            serve_pages(build_web_app(watched, names=names), listen="127.0.0.1:0") as port,
+            serve_pages(app, listen="127.0.0.1:0") as port,
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
         ):
             yield client

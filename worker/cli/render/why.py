@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, StoredArticle, Verdict
+from worker.models.records import AlignedPassages
 from worker.runs.reading import ArticleHistory, Decision, Difference, one_line, rule_text, shown_fields
-
-if TYPE_CHECKING:
-    from worker.dedupe.alignment import AlignedPassages
 
 _MAX_SHARED_SHOWN = 160  # characters: about two terminal lines; a shared passage can be a whole article
 # Who named an address: what its own site says of a page is believed, what other sites say is not.

@@ -99,7 +99,7 @@ class Daemon:
         self._next: Settings | None = None
         self._wake = asyncio.Event()
         self._done = ProgressCounter()
-        self._status_pages = StatusPages(settings.web, clock=self._clock, done=self._done)
+        self._status_pages = StatusPages(settings.web, clock=self._clock, done=self._done, config=config)
         self._session: Session | None = None
 
     def run(self) -> int:

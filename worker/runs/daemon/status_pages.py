@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -37,8 +38,11 @@ class StatusPages:
     A session is attached while its store is open; in between, `health` reports that the daemon starts or ends.
     """
 
-    def __init__(self, settings: WebSettings, *, clock: Clock, done: ProgressCounter) -> None:
+    def __init__(
+        self, settings: WebSettings, *, clock: Clock, done: ProgressCounter, config: Path | None = None
+    ) -> None:
         self._settings = settings
+        self._config = config
         self._clock = clock
         self._done = done
         self._trouble, self._count_at_detach = "", -1
@@ -59,7 +63,7 @@ class StatusPages:
         """Report the state of this session from now on, and show its store."""
         self._attached = app, session
         if self._metrics:
-            self._browser = Browser(app.store.reader, clock=self._clock, sources=app.sources)
+            self._browser = Browser(app.store.reader, clock=self._clock, sources=app.sources, config=self._config)
 
     def detach(self) -> None:
         """Report that no session is running; remember the trouble of the one that ends."""
@@ -105,7 +109,8 @@ class StatusPages:
             yield
 
     async def _begin_to_serve(self, metrics: Metrics, serving: AsyncExitStack) -> None:
-        from worker.web.app import StatusSource, build_web_app
+        from worker.runs.pages import pages_app
+        from worker.web.app import StatusSource
         from worker.web.server import serve_pages
 
         watched = StatusSource(
@@ -113,10 +118,9 @@ class StatusPages:
             figures=self.figures,
             metrics=metrics,
             clock=self._clock,
-            corpus=lambda: self._browser,
         )
-        address = self._settings.listen
-        app = build_web_app(watched, names=self._settings.hosts, is_public=not is_loopback(address))
+        address, is_public = self._settings.listen, not is_loopback(self._settings.listen)
+        app = pages_app(watched, corpus=lambda: self._browser, web=self._settings, is_public=is_public)
         try:
             port = await serving.enter_async_context(serve_pages(app, listen=address))
         except ListenError as exc:

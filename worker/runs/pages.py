@@ -1,0 +1,202 @@
+"""The web pages of a store: what each reads, and which forms change something. `worker.web.routes` says how to add one.
+
+`pages_app` makes the web application, for `corpus-worker web` (`WebRun`) and for the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import structlog
+from starlette.types import ASGIApp
+
+from worker.clock import SystemClock
+from worker.config.schema import Settings, WebSettings
+from worker.config.types import is_loopback
+from worker.errors import StoreError
+from worker.models import ActivityCounts, Health, SearchResult, StoreStats
+from worker.models.records import source_warnings
+from worker.runs.reading import Browser, ShownArticle
+from worker.storage.store import open_read_only
+from worker.web.app import StatusSource, build_web_app
+from worker.web.data import cursor_values, make_cursor
+from worker.web.metrics import Metrics
+from worker.web.pages import SPANS, Plot, moment, plot
+from worker.web.routes import Action, WebPage
+from worker.web.server import serve_pages
+
+log = structlog.get_logger()
+
+PAGE_SIZE: Final = 20  # results on a page: a screen or two
+_MAX_OFFSET: Final = 980  # the last page of results
+_PATIENCE: Final = timedelta(seconds=20)  # chosen: as long as a person waits for a page
+_ACTIVITY_AGE: Final = timedelta(seconds=30)  # for how long the plots are kept: they change little in that time
+
+Query = Annotated[str, "words that a text has to have, with filters as in `corpus-worker search`"]
+Cursor = Annotated[str, "`next` of the part before"]
+ArticleId = Annotated[int, "the id of a text"]
+SourceName = Annotated[str, "the name of a source"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The state of the worker and its store; `warnings` are sentences for a person, by source."""
+
+    health: Health
+    figures: StoreStats | None
+    plots: tuple[Plot, ...]
+    warnings: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResults:
+    """A part of the results of a search, the best first; `result` is None without a query."""
+
+    query: str
+    offset: int
+    result: SearchResult | None
+    next: str | None
+    previous: str | None
+
+
+class CorpusPages:
+    """Reads what the pages show of an open store, and makes their changes."""
+
+    def __init__(self, source: StatusSource, *, corpus: Callable[[], Browser | None]) -> None:
+        self._source, self._corpus = source, corpus
+        self._activity: tuple[Browser, ActivityCounts, float] | None = None
+        self.pages = (
+            WebPage(path="/", data="/overview", template="overview.html", read=self.overview),
+            WebPage(path="/search", template="search.html", read=self.search),
+            WebPage(path="/articles/{article_id}", template="article.html", read=self.article),
+        )
+        self.actions = (
+            Action(path="/sources/{name}/pause", act=self.pause),
+            Action(path="/sources/{name}/resume", act=self.resume),
+        )
+
+    async def overview(self) -> Overview:
+        """Return health, numbers, plots, what needs a person, newest articles and sources."""
+        now, figures = self._source.clock.now(), await self._source.recent()
+        hours = await self._hours()
+        return Overview(
+            health=self._source.health(),
+            figures=figures,
+            plots=tuple(plot(span, hours, now=now) for span, *_ in SPANS) if hours else (),
+            warnings={
+                each.name: tuple(source_warnings(each, now=now, moment=moment))
+                for each in (figures.sources if figures else ())
+            },
+        )
+
+    async def search(self, *, q: Query = "", cursor: Cursor = "") -> SearchResults:
+        """Return the texts that meet a query, the best first."""
+        query, offset = q.strip(), max(0, min((cursor_values(cursor, int) or (0,))[0], _MAX_OFFSET))
+        result = await self._open().search(query, limit=PAGE_SIZE, offset=offset) if query else None
+        more = bool(result and result.more and offset + PAGE_SIZE <= _MAX_OFFSET)
+        return SearchResults(
+            query=query,
+            offset=offset,
+            result=result,
+            next=make_cursor(offset + PAGE_SIZE) if more else None,
+            previous=make_cursor(max(0, offset - PAGE_SIZE)) if offset else None,
+        )
+
+    async def article(self, *, article_id: ArticleId) -> ShownArticle | None:
+        """Return an article with its fields, its cluster and its history."""
+        return await self._open().article(article_id)
+
+    async def pause(self, *, name: SourceName) -> None:
+        """Stop polling a source."""
+        await self._open().set_enabled(name, enabled=False)
+        self._source.forget_recent()
+
+    async def resume(self, *, name: SourceName) -> None:
+        """Poll a paused source again."""
+        await self._open().set_enabled(name, enabled=True)
+        self._source.forget_recent()
+
+    def _open(self) -> Browser:
+        corpus = self._corpus()
+        if corpus is None:
+            raise StoreError("the store is not open: the daemon is starting or stopping", retry=True)
+        return corpus
+
+    async def _hours(self) -> Mapping[tuple[datetime, str], int]:
+        """Return the outcomes by hour, as far as the store answers; only what is new since the last query is read."""
+        corpus, clock = self._corpus(), self._source.clock
+        if corpus is None:
+            return {}
+        known = self._activity if self._activity and self._activity[0] is corpus else None
+        if known and clock.monotonic() - known[2] < _ACTIVITY_AGE.total_seconds():
+            return known[1].hours
+        before = known[1] if known else ActivityCounts(hours={}, last_event=0)
+        try:
+            async with asyncio.timeout(_PATIENCE.total_seconds()):
+                new = await corpus.activity(after=before.last_event)
+        except (StoreError, TimeoutError) as exc:
+            log.warning("web.store_silent", error=str(exc) or "no answer in time")
+            return before.hours
+        hours = Counter(before.hours)
+        hours.update(new.hours)
+        self._activity = corpus, ActivityCounts(hours=hours, last_event=new.last_event), clock.monotonic()
+        return hours
+
+
+def pages_app(
+    source: StatusSource, *, corpus: Callable[[], Browser | None], web: WebSettings, is_public: bool = False
+) -> ASGIApp:
+    """Return the web application of a store; `corpus` returns None while the store is not open."""
+    served = CorpusPages(source, corpus=corpus)
+    return build_web_app(
+        source,
+        pages=served.pages,
+        actions=served.actions,
+        names=web.hosts,
+        is_public=is_public,
+        is_read_only=web.read_only,
+    )
+
+
+class WebRun:
+    """`corpus-worker web`: the pages of a store, beside a daemon or without one."""
+
+    def __init__(self, settings: Settings, *, listen: str, config: Path | None = None) -> None:
+        self._settings = settings
+        self._listen = listen
+        self._config = config
+        self._health = Health(ok=True)
+
+    async def run(self, on_start: Callable[[str], None]) -> None:
+        """Serve until cancelled; `on_start` is called with the URL. Raises StoreError and ListenError."""
+        clock = SystemClock()
+        sources = [source.source() for source in self._settings.sources]
+        with (
+            await asyncio.to_thread(open_read_only, self._settings) as store,
+            Browser(store.reader, clock=clock, sources=sources, config=self._config) as browser,
+        ):
+            source = StatusSource(
+                health=lambda: self._health, figures=lambda: self._figures(browser), metrics=Metrics(), clock=clock
+            )
+            is_public = not is_loopback(self._listen)
+            app = pages_app(source, corpus=lambda: browser, web=self._settings.web, is_public=is_public)
+            async with serve_pages(app, listen=self._listen) as port:
+                host = self._listen.rpartition(":")[0]
+                on_start(f"http://{host}:{port}/")
+                await asyncio.Event().wait()
+
+    async def _figures(self, browser: Browser) -> StoreStats:
+        """Return the statistics, and keep in mind whether the store answers."""
+        try:
+            figures = await browser.figures()
+        except StoreError as exc:
+            self._health = Health(ok=False, reason=str(exc))
+            raise
+        self._health = Health(ok=True)
+        return figures
