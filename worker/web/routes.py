@@ -1,4 +1,4 @@
-"""How a page is registered: `WebPage` gives its path for people and for programs, `Action` a form that changes something.
+"""How a page is registered: `WebPage` gives its path for people and programs, `Action` a form that changes something.
 
     WebPage(path="/articles/{article_id}", template="article.html", read=pages.article)
     Action(path="/sources/{name}/pause", act=pages.pause)
