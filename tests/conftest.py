@@ -6,9 +6,12 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.sql.compiler import Compiled
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
@@ -25,6 +28,25 @@ settings.load_profile("same-everywhere")
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
+
+
+class CompiledStatements(dict[tuple[Any, ...], Compiled]):
+    """SQLAlchemy's cache of compiled statements for all engines of one kind: its own is lost with each engine."""
+
+    def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
+        return super().get((key[0].name, *key[1:]), default)
+
+    def __setitem__(self, key: tuple[Any, ...], value: Compiled) -> None:
+        super().__setitem__((key[0].name, *key[1:]), value)
+
+
+_STATEMENTS = CompiledStatements()
+
+
+@event.listens_for(Engine, "engine_connect")
+def share_compiled_statements(connection: Connection) -> None:
+    """Compile each statement once for all tests of a process: each test has an engine of its own."""
+    connection.execution_options(compiled_cache=_STATEMENTS)
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
