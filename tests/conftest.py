@@ -61,7 +61,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the machine's own overrides and proxies out of every test."""
+    """Keep the machine's own configuration, overrides and proxies out of every test."""
+    monkeypatch.delenv("CORPUS_WORKER_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent")
     for name in list(os.environ):
         if (name.startswith("CORPUS_WORKER_") and "__" in name) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

@@ -11,12 +11,12 @@ from unittest.mock import patch
 from tests.commands import Ended
 
 
-def run_inside(folder: Path, *words: str) -> Ended:
-    """Run a command in a folder with a `worker.toml`, as `corpus-worker` would."""
+def run_inside(folder: Path, *words: str, config: str = "worker.toml") -> Ended:
+    """Run a command in a folder as `corpus-worker` would; an empty `config`: without naming a configuration."""
     from worker.cli import main
 
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n") for _ in range(2))
-    command = ["corpus-worker", *words, "--config", "worker.toml"]
+    command = ["corpus-worker", *words, *(["--config", config] if config else [])]
     status = 0
     with chdir(folder), redirect_stdout(out), redirect_stderr(err), patch.object(sys, "argv", command):
         try:

@@ -83,11 +83,12 @@ class Corpus:
         self._reader = self._store.reader
 
     @classmethod
-    def configured(cls, config: str | os.PathLike[str] = "config/worker.toml") -> Self:
-        """Open the store of a configuration file and the environment, as the command line does."""
-        from worker.config.load import load_settings
+    def configured(cls, config: str | os.PathLike[str] | None = None) -> Self:
+        """Open the store of a configuration and the environment; without `config`, the one that commands would find."""
+        from worker.config.load import load_settings, require_config
 
-        return cls(load_settings(Path(config), os.environ).store.url)
+        path = require_config(os.environ) if config is None else Path(config)
+        return cls(load_settings(path, os.environ).store.url)
 
     def __iter__(self) -> Iterator[StoredArticle]:
         """Yield every text that `export` would write, ordered by id."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import SILENT, CommonOptions, options, print_json, print_note, run_until_signal
+from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note, run_until_signal
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
@@ -33,7 +33,7 @@ class _DayType(click.DateTime):
 _DAY: Final = _DayType()
 
 
-@click.command()
+@click.command(epilog=examples("backfill example --from 2026-01-01 --to 2026-01-31"))
 @click.argument("name", metavar="NAME")
 @click.option("--from", "first", type=_DAY, required=True, metavar="DATE", help="The first day, such as 2026-01-31.")
 @click.option("--to", "last", type=_DAY, metavar="DATE", help="The last day; default: today in the source's time zone.")
@@ -43,7 +43,7 @@ _DAY: Final = _DayType()
 )
 @click.option("--discover-only", is_flag=True, help="Only find candidates; the daemon or `ingest` processes them.")
 @click.option("--again", is_flag=True, help="Read all sitemaps and pages again, even those read before.")
-@click.option("--dry-run", is_flag=True, help="Show what would be found; store nothing, fetch no article.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be found; store nothing, fetch no article.")
 @options
 def backfill(
     common: CommonOptions,

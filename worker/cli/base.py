@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DEFAULT_CONFIG: Final = Path("config/worker.toml")
 SILENT: Final = -2
 """The verbosity of `-qq`: the human-readable result is not printed either."""
 
@@ -51,27 +50,36 @@ class CommonOptions:
             verbosity=self.verbosity + outer.verbosity,
         )
 
+    def config_file(self) -> Path:
+        """Return the configuration file that is named or found; raises ConfigurationError if there is none."""
+        from worker.config.load import require_config
+
+        return self.config or require_config(os.environ)
+
+    def found_config(self) -> Path | None:
+        """Return the configuration file that is named or found, None if there is none."""
+        from worker.config.load import find_config
+
+        return self.config or find_config(os.environ)
+
     def settings(self, *, needs_file: bool = True) -> Settings:
         """Load the configuration file and the environment; raises ConfigurationError.
 
-        A command that needs no file uses the one at the usual place if there is one, else the defaults.
+        A command that needs no file uses the one that is found if there is one, else the defaults.
         """
         from worker.config.load import load_settings
 
-        path = self.config or DEFAULT_CONFIG
-        if not needs_file and self.config is None and not path.exists():
-            path = Path(os.devnull)
-        return load_settings(path, os.environ)
+        found = self.config_file() if needs_file else self.found_config()
+        return load_settings(found or Path(os.devnull), os.environ)
 
     def require_safe_output(self, settings: Settings, output: Path) -> None:
         """Refuse to overwrite the configuration or a file of the store with a result; raises UsageError."""
         from worker.storage.db.sqlite_files import is_store_file
 
-        config = self.config or DEFAULT_CONFIG
         if is_store_file(settings.store.url, output):
             raise UsageError(f"{output}: is a part of the store itself; name another file")
         with contextlib.suppress(OSError):
-            if output.samefile(config):
+            if output.samefile(self.config_file()):
                 raise UsageError(f"{output}: is the configuration; name another file")
 
     def set_up_logs(self, form: str = "auto", *, quietly: bool = False) -> None:
@@ -87,15 +95,19 @@ class CommonOptions:
 
 
 _OPTIONS: Final = (
-    click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Configuration file."),
+    click.option("-c", "--config", type=click.Path(path_type=Path, dir_okay=False), help="Configuration file."),
     click.option("--json", "as_json", is_flag=True, help="Print a machine-readable result."),
     click.option("-v", "--verbose", count=True, help="Log more."),
     click.option("-q", "--quiet", count=True, help="Log less."),
+    click.version_option(None, "-V", "--version", package_name="corpus-worker", message="corpus-worker %(version)s"),
 )
 
 
 def options(command: Callable[..., R]) -> Callable[..., R]:
-    """Decorate a command with the common options, which it receives as one `CommonOptions`."""
+    """Decorate a command or group with the common options, which it receives as one `CommonOptions`.
+
+    They may be given before or after the name of each group and command: the outer ones are combined with these.
+    """
 
     @click.pass_context
     @functools.wraps(command)
@@ -103,12 +115,19 @@ def options(command: Callable[..., R]) -> Callable[..., R]:
         context: click.Context, /, config: Path | None, as_json: bool, verbose: int, quiet: int, **rest: object
     ) -> R:
         given = CommonOptions(config=config, as_json=as_json, verbosity=verbose - quiet)
-        return command(given.combined_with(context.obj or CommonOptions()), **rest)
+        context.obj = given.combined_with(context.obj or CommonOptions())
+        return command(context.obj, **rest)
 
     decorated: Callable[..., R] = with_common
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated
+
+
+def examples(*commands: str) -> str:
+    """Return the end of a command's help: lines to copy, each without the name of the program."""
+    heading = "Example:" if len(commands) == 1 else "Examples:"
+    return "\n".join(["\b", heading, *(f"  corpus-worker {command}" for command in commands)])
 
 
 def print_json(value: object) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import DEFAULT_CONFIG, CommonOptions, options, print_json, print_note, run_until_signal
+from worker.cli.base import CommonOptions, examples, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_LISTEN: Final = "127.0.0.1:8750"
 
 
-@click.command()
+@click.command(epilog=examples("web", "web --listen 127.0.0.1:9000"))
 @click.option(
     "--listen", metavar="HOST:PORT", help=f"The address [default: that of [web] listen, else {DEFAULT_LISTEN}]."
 )
@@ -38,13 +39,20 @@ def web(common: CommonOptions, listen: str | None, read_only: bool) -> None:
     settings = with_listen(settings, address)
     if read_only:
         settings = settings.model_copy(update={"web": settings.web.model_copy(update={"read_only": True})})
-    run = WebRun(settings, listen=address, config=common.config or DEFAULT_CONFIG)
+    run = WebRun(settings, listen=address, config=common.config_file())
     note = "; only /healthz and /metrics, as other machines can reach it" if not is_loopback(address) else ""
-    _, stopped_by = run_until_signal(lambda: run.run(lambda url: print_note(f"corpus-worker: serving {url}{note}")))
+
+    def report(url: str) -> None:
+        print_note(f"corpus-worker: serving {url}{note}")
+        if common.as_json:
+            print_json({"serving": url})
+            sys.stdout.flush()
+
+    _, stopped_by = run_until_signal(lambda: run.run(report))
     raise SystemExit(128 + stopped_by)
 
 
-@click.command()
+@click.command(epilog=examples("search đường sắt", "search '\"cao tốc\" source:example' --limit 5"))
 @click.argument("query", nargs=-1, required=True, metavar="QUERY...")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The most results.")
 @click.option("--source", multiple=True, help="Only texts of this source or host (repeatable).")

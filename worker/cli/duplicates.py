@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import SILENT, CommonOptions, options, print_json, print_note
+from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note
 from worker.cli.render.tables import placement_after, placement_before
 from worker.errors import UsageError
 
@@ -27,7 +27,7 @@ _MIN_FACTOR_CHANGE: Final = 0.05
 _MAX_CHANGES_SHOWN: Final = 20  # pairs that `fit` lists: one screen; `--json` prints all of them
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, epilog=examples("duplicates", "duplicates --all --format jsonl"))
 @click.option(
     "--format",
     "output_format",
@@ -45,9 +45,7 @@ def duplicates(common: CommonOptions, output_format: str, everything: bool) -> N
 
     Each is listed below the text that is exported instead.
     """
-    context = click.get_current_context()
-    if context.invoked_subcommand:  # `duplicates mark` and the like: hand the common options on
-        context.obj = common
+    if click.get_current_context().invoked_subcommand:  # `duplicates mark` and the like
         return
     from worker.cli.render.tables import duplicate_record, print_duplicates
     from worker.storage.store import open_read_only
@@ -63,7 +61,7 @@ def duplicates(common: CommonOptions, output_format: str, everything: bool) -> N
             print_json(duplicate_record(link))
 
 
-@click.command()
+@click.command(epilog=examples("duplicates mark 12 40 --same", "duplicates mark --original 12"))
 @click.argument("ids", type=_ID, nargs=-1, metavar="[ID ID]")
 @click.option("--same", is_flag=True, help="Both are the same item; one text is exported.")
 @click.option("--different", is_flag=True, help="They are two items; both texts are exported.")
@@ -132,7 +130,7 @@ def _print_changes(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ..
         out.print("  no verdict changed")
 
 
-@click.command()
+@click.command(epilog=examples("duplicates review --limit 5"))
 @click.option(
     "--limit", type=click.IntRange(min=1, max=1000), default=20, show_default=True, help="The number of pairs."
 )
@@ -172,8 +170,8 @@ def _print_pairs(pairs: list[UnsurePair]) -> None:
         out.print("nothing to review: there is no compared pair without a mark")
 
 
-@click.command()
-@click.option("--dry-run", is_flag=True, help="Show the fitted weights; store nothing.")
+@click.command(epilog=examples("duplicates fit --dry-run"))
+@click.option("-n", "--dry-run", is_flag=True, help="Show the fitted weights; store nothing.")
 @options
 def fit(common: CommonOptions, dry_run: bool) -> None:
     """Fit the judge's weights to the marks in this store.
@@ -237,10 +235,17 @@ def _print_changed_pairs(fitted: FitReport) -> None:
         out.print(f"  and {count - _MAX_CHANGES_SHOWN} more (--json lists all)")
 
 
-@click.command()
+@click.command(epilog=examples("dedupe corpus/*.parquet --output deduplicated"))
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="A new or empty folder for the result."
+    "-o",
+    "--output",
+    "--out",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="A new or empty folder for the result.",
 )
 @click.option("--ray", metavar="ADDRESS", help="Run on this Ray cluster, or on a new one on this machine (`local`).")
 @options

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from worker.cli.base import ClosedStream, CommonOptions, options, print_json, print_note
+from worker.cli.base import ClosedStream, CommonOptions, examples, options, print_json, print_note
 from worker.errors import UsageError
 from worker.export.columns import NAMED_FILTERS, TextFilter, read_filter, require_text
 from worker.export.formats import FORMATS, require_output, write_export
@@ -72,7 +72,13 @@ def _detector() -> LanguageDetector:
     return LanguageDetector()
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "export --output corpus.jsonl",
+        "export --format text --output texts/",
+        "export --source example --from 2026-01-01",
+    )
+)
 @click.option(
     "--format",
     "output_format",
@@ -81,7 +87,9 @@ def _detector() -> LanguageDetector:
     show_default=True,
     help="The output format.",
 )
-@click.option("--output", metavar="PATH", help="File, URL, or new folder for text (jsonl, csv, warc: default stdout).")
+@click.option(
+    "-o", "--output", metavar="PATH", help="File, URL, or new folder for text (jsonl, csv, warc: default stdout)."
+)
 @click.option("--copies", is_flag=True, help="Also write the texts that are not exported, as copies of one that is.")
 @_filters("--from", "--since")
 @options
@@ -99,7 +107,8 @@ def export(common: CommonOptions, output_format: str, output: str | None, *, cop
     require_output(output_format, output)
     if output_format == "warc" and given["mask_pii"]:
         raise UsageError("warc holds pages as they were fetched, so nothing can be masked; leave out --mask-pii")
-    if isinstance(sys.stdout, ClosedStream) and output in {None, "-", "/dev/stdout"}:
+    to_stdout = output is None or output in {"-", "/dev/stdout"}
+    if isinstance(sys.stdout, ClosedStream) and to_stdout:
         raise UsageError("standard output is closed; name a file with --output FILE")
     if output and (path := local_path(output)):
         common.require_safe_output(settings, path)
@@ -107,13 +116,13 @@ def export(common: CommonOptions, output_format: str, output: str | None, *, cop
         form = FORMATS[output_format]
         items = form.items_of(corpus, wanted.apply(corpus.texts(wanted.selection)))
         count = write_export(output_format, items, wanted.columns, output)
-    if output and common.as_json:
+    if output and common.as_json and not to_stdout:  # else the export itself is the result on standard output
         print_json({"exported": count, "format": output_format, "output": shown_output(output)})
     elif output and common.verbosity >= 0:
         print_note(f"{count} {form.noun} written to {shown_output(output)}")
 
 
-@click.command()
+@click.command(epilog=examples("release corpus-2026-11", "release corpus-2026-12 --since corpus-2026-11"))
 @click.argument("output", metavar="DIR")
 @click.option(
     "--since",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from worker.cli.base import CommonOptions, options, print_json, print_note, run_until_signal
+from worker.cli.base import CommonOptions, examples, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _WATCH_INTERVAL: Final = timedelta(seconds=2)  # chosen: reads as live, and is long beside the time of one status query
 
 
-@click.command()
+@click.command(epilog=examples("status", "status --watch"))
 @click.option("--watch", is_flag=True, help="Refresh every two seconds until Ctrl-C.")
 @options
 def status(common: CommonOptions, watch: bool) -> None:
@@ -122,7 +122,7 @@ def _status_page(settings: Settings, store: Store) -> RenderableType:
     )
 
 
-@click.command()
+@click.command(epilog=examples("audit"))
 @options
 def audit(common: CommonOptions) -> None:
     """Check that the books balance.
@@ -143,7 +143,7 @@ def audit(common: CommonOptions) -> None:
     raise SystemExit(0 if books.balanced else 1)
 
 
-@click.command()
+@click.command(epilog=examples("why https://example.com/article", "why 12"))
 @click.argument("url_or_id", metavar="URL-or-ID")
 @options
 def why(common: CommonOptions, url_or_id: str) -> None:
@@ -180,7 +180,7 @@ def extract(common: CommonOptions, target: str, explain: bool) -> None:
 
     Nothing is stored. A URL is fetched as politely as in a run.
     """
-    settings = common.settings()
+    settings = common.settings(needs_file=False)
     common.set_up_logs(settings.log.format, quietly=True)
     articles, _ = run_until_signal(lambda: _extract(common, settings, target, explain=explain))
     raise SystemExit(0 if articles else 1)

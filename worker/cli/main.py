@@ -14,16 +14,15 @@ import contextlib
 import io
 import os
 import sys
-from pathlib import Path
 from typing import Final
 
 import click
 
 from worker.cli.backfill import backfill
-from worker.cli.base import CommonOptions, discard_stdout, flush_stderr, print_note, repair_streams
+from worker.cli.base import CommonOptions, discard_stdout, flush_stderr, options, print_note, repair_streams
+from worker.cli.begin import config as config_command
+from worker.cli.begin import doctor, init
 from worker.cli.browse import search, web
-from worker.cli.doctor import config as config_command
-from worker.cli.doctor import doctor
 from worker.cli.duplicates import dedupe, duplicates
 from worker.cli.export import export, release
 from worker.cli.inspect import audit, extract, status, why
@@ -36,16 +35,39 @@ from worker.errors import ConfigurationError, UsageError, WorkerError
 _EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="corpus-worker", message="%(prog)s %(version)s")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Configuration file.")
-@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable result.")
-@click.option("-v", "--verbose", count=True, help="Log more.")
-@click.option("-q", "--quiet", count=True, help="Log less.")
-@click.pass_context
-def cli(context: click.Context, config: Path | None, as_json: bool, verbose: int, quiet: int) -> None:
+SECTIONS: Final = {
+    "Begin": (init, sources, seeds, config_command, doctor),
+    "Collect": (ingest, run, backfill),
+    "Look": (status, search, why, web, extract),
+    "Correct": (duplicates, reprocess, forget),
+    "Take out": (export, release, dedupe),
+    "Look after": (audit, backup, prune, upgrade_store, migrate_store),
+}
+"""The commands by what a person wants to do, as `--help` lists them."""
+
+
+class SectionedGroup(click.Group):
+    """The program: its help lists the commands in sections."""
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section of the help for each of `SECTIONS`."""
+        width = max(map(len, self.commands))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                limit = formatter.width - formatter.current_indent - width - 2
+                rows = [(f"{each.name:<{width}}", each.get_short_help_str(limit)) for each in commands]
+                formatter.write_dl(rows)
+
+
+@click.group(
+    cls=SectionedGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    commands=[command for commands in SECTIONS.values() for command in commands],
+    epilog="`corpus-worker COMMAND --help` describes a command and shows an example.",
+)
+@options
+def cli(common: CommonOptions) -> None:
     """Collect news articles into a text corpus, next to a seed corpus, and recognise duplicates."""
-    context.obj = CommonOptions(config=config, as_json=as_json, verbosity=verbose - quiet)
 
 
 def main() -> None:
@@ -123,11 +145,3 @@ def _print_error(error: WorkerError) -> None:
     """Print each line of an error's message on standard error, after the program's name."""
     for line in str(error).splitlines():
         print_note(f"corpus-worker: {line}")
-
-
-for _command in (ingest, run, seeds, status, audit, search, why, duplicates, dedupe, export):
-    cli.add_command(_command)
-for _command in (sources, backfill, config_command, doctor, extract, reprocess, migrate_store, backup, prune, forget):
-    cli.add_command(_command)
-for _command in (upgrade_store, release, web):
-    cli.add_command(_command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import SILENT, CommonOptions, options, print_json, print_note, run_until_signal
+from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note, run_until_signal
 from worker.cli.render.progress import Spinner
 from worker.cli.render.tables import placement_after, placement_before
 from worker.errors import UsageError
+from worker.logs import escape
 
 if TYPE_CHECKING:
     from worker.runs.forget import ForgetResult
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 _MAX_SHOWN: Final = 20  # articles that `upgrade-store` lists: one screen; `--json` prints all of them
 
 
-@click.command()
+@click.command(epilog=examples("backup /backup/corpus.db"))
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @options
@@ -55,9 +57,9 @@ def backup(common: CommonOptions, file: Path, force: bool) -> None:
     click.echo(f"{made.path}: {_format_size(made.size)}, {made.books.clusters:,} texts, sound, made in {seconds} s")
 
 
-@click.command()
+@click.command(epilog=examples("prune --older-than 90d --dry-run"))
 @click.option("--older-than", "age", metavar="AGE", help='For example "90d"; default: [store] keep_pages.')
-@click.option("--dry-run", is_flag=True, help="Count what would be deleted; delete nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Count what would be deleted; delete nothing.")
 @options
 def prune(common: CommonOptions, age: str | None, dry_run: bool) -> None:
     """Delete old raw pages, histories and other records.
@@ -84,7 +86,7 @@ def prune(common: CommonOptions, age: str | None, dry_run: bool) -> None:
         click.echo("SQLite reuses the freed space; to shrink the file, stop all workers and run VACUUM in sqlite3")
 
 
-@click.command("upgrade-store")
+@click.command("upgrade-store", epilog=examples("upgrade-store"))
 @options
 def upgrade_store(common: CommonOptions) -> None:
     """Upgrade the tables of a store from an older version.
@@ -94,7 +96,6 @@ def upgrade_store(common: CommonOptions) -> None:
     its index by `run` and `ingest`, beside their other work.
     """
     from worker.config.load import mask_url
-    from worker.logs import escape
     from worker.storage.corpus.audit import misplaced_articles
     from worker.storage.db.migrate import upgrade_store
 
@@ -153,7 +154,10 @@ def _format_size(count: int) -> str:
 # The command `migrate-store`: copies a whole store into another database.
 
 
-@click.command("migrate-store")
+@click.command(
+    "migrate-store",
+    epilog=examples("migrate-store sqlite:///data/corpus.db postgresql+psycopg://corpus@localhost/corpus"),
+)
 @click.argument("origin", metavar="FROM")
 @click.argument("target", metavar="TO")
 @options
@@ -167,7 +171,6 @@ def migrate_store(common: CommonOptions, origin: str, target: str) -> None:
     from worker.clock import SystemClock
     from worker.config.load import mask_url
     from worker.config.types import is_store_url
-    from worker.errors import UsageError
     from worker.storage.maintenance.copy_store import move_store
 
     common.set_up_logs()
@@ -195,10 +198,10 @@ def migrate_store(common: CommonOptions, origin: str, target: str) -> None:
 # The command `reprocess`: extracts and judges again, from what is stored.
 
 
-@click.command()
+@click.command(epilog=examples("reprocess --dry-run", "reprocess --dedupe"))
 @click.option("--dedupe", is_flag=True, help="Only judge all articles again; extract nothing.")
 @click.option("--rejected", is_flag=True, help="Only extract (and judge) stored pages that were rejected.")
-@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would change; change nothing.")
 @options
 def reprocess(common: CommonOptions, dedupe: bool, rejected: bool, dry_run: bool) -> None:
     """Extract and judge everything in the store again.
@@ -302,13 +305,17 @@ def _print_changes(changes: tuple[VerdictChange, ...]) -> None:
 # The command `forget`: deletes a page, an article or a whole host for good.
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        'forget https://example.com/article --reason "request 17"', "forget --host example.com --reason closed -n"
+    )
+)
 @click.argument("targets", nargs=-1, metavar="[URL-or-ID]...")
 @click.option("--host", "hosts", multiple=True, metavar="HOST", help="Everything of HOST and below it (repeatable).")
 @click.option("--reason", metavar="TEXT", help="Why, such as the number of a request; `why` shows it.")
 @click.option("--copies", is_flag=True, help="Also the copies of the same text on other pages.")
 @click.option("--lift", is_flag=True, help="Allow it to be found again; what was deleted does not come back.")
-@click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
 @options
 def forget(
     common: CommonOptions, targets: tuple[str, ...], hosts: tuple[str, ...], reason: str | None, copies: bool,
@@ -332,8 +339,7 @@ def forget(
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
     if lift:
-        for line in runs.lift(settings, requests):
-            click.echo(line)
+        _print_lifted(common, runs.lift(settings, requests))
         return
     result = runs.forget(settings, requests, dry_run=dry_run)
     if common.as_json:
@@ -342,10 +348,17 @@ def forget(
         _print_forgotten(result, dry_run=dry_run)
 
 
+def _print_lifted(common: CommonOptions, lifted: Iterable[tuple[str, datetime]]) -> None:
+    """Print what may be found again, and since when it was forgotten."""
+    if common.as_json:
+        print_json({"lifted": [{"target": target, "forgotten_at": _iso(since)} for target, since in lifted]})
+        return
+    for target, since in lifted:
+        click.echo(escape(f"{target}: may be found again (it was forgotten on {since:%Y-%m-%d %H:%M} UTC)"))
+
+
 def _print_forgotten(result: ForgetResult, *, dry_run: bool) -> None:
     """Print what was deleted for each request, what stays, and what a person still has to do."""
-    from worker.logs import escape
-
     for each in result.reports:
         click.echo(escape(f"{each.request.target}: {_describe_forgotten(each, dry_run=dry_run)}"))
         _print_named(each.selection.articles)
@@ -378,7 +391,5 @@ def _count_of(name: str, count: int) -> str:
 
 
 def _print_named(articles: tuple[NamedArticle, ...]) -> None:
-    from worker.logs import escape
-
     for each in articles:
         click.echo(escape(f"  article {each.id}  {each.title}  {each.url}"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.base import DEFAULT_CONFIG, SILENT, CommonOptions, options, print_json, print_note, run_until_signal
+from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 from worker.logs import escape
 from worker.models import Claim, Outcome, Source, State
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from worker.runs.ingest import IngestOptions, IngestReport
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ingest", "ingest https://example.com/rss --limit 10", "ingest saved-pages/", "ingest -n https://example.com/a"
+    )
+)
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option(
     "--source", "sources", multiple=True, metavar="NAME", help="Poll and process only this source (repeatable)."
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     help="What each URL is; detected from the page by default.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Process at most N candidates.")
-@click.option("--dry-run", is_flag=True, help="Show what would be done; store nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done; store nothing.")
 @options
 def ingest(
     common: CommonOptions,
@@ -56,7 +61,7 @@ def ingest(
         raise UsageError("targets and --source exclude each other; give one or the other")
     if read_as and not targets:
         raise UsageError("--as sets the kind of a target, and there is none; give its URL")
-    settings = common.settings()
+    settings = common.settings(needs_file=not (dry_run and targets))
     ingest_options = IngestOptions(targets=targets, sources=sources, limit=limit, read_as=read_as or "")
     if dry_run:
         raise SystemExit(ingest_dry_run(common, settings, ingest_options))
@@ -95,7 +100,7 @@ def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOpt
     return 0 if report.succeeded else 1
 
 
-@click.command()
+@click.command(epilog=examples("run", "run --config /etc/corpus-worker/worker.toml"))
 @options
 def run(common: CommonOptions) -> None:
     """Run as a daemon, until stopped.
@@ -104,9 +109,13 @@ def run(common: CommonOptions) -> None:
     """
     from worker.runs.daemon import Daemon
 
+    common = replace(common, config=common.config_file())  # stays the same file, whatever is written meanwhile
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    raise SystemExit(Daemon(settings, reread=common.settings, config=common.config or DEFAULT_CONFIG).run())
+    status = Daemon(settings, reread=common.settings, config=common.config).run()
+    if common.as_json:
+        print_json({"exit_status": status, "signal": signal.Signals(status - 128).name if status > 128 else None})
+    raise SystemExit(status)
 
 
 # `ingest --dry-run`: prints every decision of every fetch, and the outcome each candidate would have.

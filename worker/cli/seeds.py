@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import SILENT, CommonOptions, options, print_json, print_note, run_until_signal
+from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,13 +27,14 @@ _SHOWN_LENGTH: Final = 200  # characters of a text in a dry run: about two lines
 
 
 @click.group()
-def seeds() -> None:
+@options
+def seeds(common: CommonOptions) -> None:
     """Manage the seed corpus."""
 
 
-@seeds.command("import")
+@seeds.command("import", epilog=examples("seeds import", "seeds import --dry-run texts.parquet"))
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--dry-run", is_flag=True, help="Show what would come, with three rows; store nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would come, with three rows; store nothing.")
 @options
 def import_seeds(common: CommonOptions, paths: tuple[str, ...], dry_run: bool) -> None:
     """Import the seed corpus, or the seeds at PATH.
@@ -141,7 +142,7 @@ def _row_record(article: Article) -> dict[str, object]:
     }
 
 
-@seeds.command("list")
+@seeds.command("list", epilog=examples("seeds list"))
 @options
 def list_seeds(common: CommonOptions) -> None:
     """List the seed files in the store.
@@ -163,9 +164,9 @@ def list_seeds(common: CommonOptions) -> None:
         print_seed_files(files)
 
 
-@seeds.command("remove")
+@seeds.command("remove", epilog=examples("seeds remove seeds/old.jsonl"))
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--dry-run", is_flag=True, help="Count what would be removed; remove nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Count what would be removed; remove nothing.")
 @options
 def remove_seeds(common: CommonOptions, names: tuple[str, ...], dry_run: bool) -> None:
     """Remove seeds from the corpus for good.

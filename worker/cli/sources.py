@@ -1,4 +1,4 @@
-"""The commands about sources: `sources list`, `add`, `check`, `pause`, `resume`, `remove`, `import` and `export`.
+"""The commands about sources: `sources list`, `add`, `check`, `edit`, `pause`, `resume`, `remove`, `import`, `export`.
 
 All changes are made to the configuration file, as edits of its text (`worker.config.edit`); a running daemon re-reads
 the file within a minute.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import DEFAULT_CONFIG, CommonOptions, options, print_json, print_note, run_until_signal
+from worker.cli.base import CommonOptions, examples, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 from worker.logs import escape
 
@@ -31,11 +32,12 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,89}")
 
 
 @click.group()
-def sources() -> None:
+@options
+def sources(common: CommonOptions) -> None:
     """Manage the sources that are polled."""
 
 
-@sources.command("list")
+@sources.command("list", epilog=examples("sources list"))
 @options
 def list_sources(common: CommonOptions) -> None:
     """List the configured sources and how their last poll went."""
@@ -53,7 +55,7 @@ def list_sources(common: CommonOptions) -> None:
     print_source_table(settings, states, as_json=common.as_json)
 
 
-@sources.command()
+@sources.command(epilog=examples("sources add example.com", "sources add https://example.com/rss --name example --yes"))
 @click.argument("url", metavar="URL")
 @click.option("--yes", is_flag=True, help="Write the best sources without asking.")
 @click.option("--name", metavar="NAME", help="The name of the new source.")
@@ -73,7 +75,7 @@ def add(common: CommonOptions, url: str, yes: bool, name: str | None) -> None:
     new = name_sources([each.rated.poll for each in found if each.rated.picked], name, settings)
     if not common.as_json:
         print_suggestions(found)
-    agreed = bool(new) and (yes or (not common.as_json and _confirmed(new, path=_config_path(common))))
+    agreed = bool(new) and (yes or (not common.as_json and _confirmed(new, path=common.config_file())))
     written = agreed and _write_sources(common, new)
     if common.as_json:
         print_json(
@@ -128,14 +130,14 @@ def _write_sources(common: CommonOptions, new: Sequence[NewSource]) -> bool:
     """Add sources to the configuration file and print their names; return True."""
     from worker.config.edit import edit_file, with_sources
 
-    edit_file(_config_path(common), lambda text: with_sources(text, new), os.environ)
+    edit_file(common.config_file(), lambda text: with_sources(text, new), os.environ)
     if not common.as_json:
         for each in new:
-            click.echo(escape(f"added {each.name} ({each.kind} {each.url}) to {_config_path(common)}"))
+            click.echo(escape(f"added {each.name} ({each.kind} {each.url}) to {common.config_file()}"))
     return True
 
 
-@sources.command()
+@sources.command(epilog=examples("sources check", "sources check example"))
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @options
 def check(common: CommonOptions, names: tuple[str, ...]) -> None:
@@ -166,7 +168,7 @@ def _unknown_names_message(names: Sequence[str], settings: Settings) -> str:
     return f"no source is called {', '.join(names)}; the configuration has {known}"
 
 
-@sources.command()
+@sources.command(epilog=examples("sources remove example"))
 @click.argument("name", metavar="NAME")
 @options
 def remove(common: CommonOptions, name: str) -> None:
@@ -179,14 +181,14 @@ def remove(common: CommonOptions, name: str) -> None:
     settings = common.settings()
     if name not in {source.name for source in settings.sources}:
         raise UsageError(_unknown_names_message([name], settings))
-    edit_file(_config_path(common), lambda text: without_source(text, name), os.environ)
+    edit_file(common.config_file(), lambda text: without_source(text, name), os.environ)
     if common.as_json:
         print_json({"removed": name})
     else:
-        click.echo(f"removed {name} from {_config_path(common)}; its articles stay in the corpus")
+        click.echo(f"removed {name} from {common.config_file()}; its articles stay in the corpus")
 
 
-@sources.command()
+@sources.command(epilog=examples("sources pause example"))
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @options
 def pause(common: CommonOptions, names: tuple[str, ...]) -> None:
@@ -197,7 +199,7 @@ def pause(common: CommonOptions, names: tuple[str, ...]) -> None:
     _set_enabled(common, names, enabled=False)
 
 
-@sources.command()
+@sources.command(epilog=examples("sources resume example"))
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @options
 def resume(common: CommonOptions, names: tuple[str, ...]) -> None:
@@ -215,19 +217,76 @@ def _set_enabled(common: CommonOptions, names: Sequence[str], *, enabled: bool) 
         raise UsageError(_unknown_names_message(unknown, settings))
     changed = [name for name in dict.fromkeys(names) if states[name] is not enabled]
     if changed:
-        edit_file(_config_path(common), lambda text: with_enabled(text, changed, enabled=enabled), os.environ)
+        edit_file(common.config_file(), lambda text: with_enabled(text, changed, enabled=enabled), os.environ)
     done = "resumed" if enabled else "paused"
     if common.as_json:
         print_json({done: changed})
         return
     for name in dict.fromkeys(names):
         if name in changed:
-            click.echo(f"{done} {name} in {_config_path(common)}; a running daemon applies it within a minute")
+            click.echo(f"{done} {name} in {common.config_file()}; a running daemon applies it within a minute")
         else:
             click.echo(f"{name} is already {'polled' if enabled else 'paused'}")
 
 
-@sources.command("import")
+@sources.command(
+    epilog=examples("sources edit example every=30m", "sources edit example sites=example.org,example.net since=")
+)
+@click.argument("name", metavar="NAME")
+@click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
+@options
+def edit(common: CommonOptions, name: str, changes: tuple[str, ...]) -> None:
+    """Change settings of a source in the configuration.
+
+    KEY= without a value removes a key, so that its default counts. A list is written with commas. The rest of the file
+    stays as it is, and nothing is written if the result is not valid. The command that undoes the change is printed.
+    """
+    from worker.config.edit import edit_file, source_value, source_values, with_values
+
+    settings = common.settings()
+    source = next((each for each in settings.sources if each.name == name), None)
+    if source is None:
+        raise UsageError(_unknown_names_message([name], settings))
+    pairs = [(key.strip(), text.strip()) for key, equals, text in (each.partition("=") for each in changes) if equals]
+    if len(pairs) < len(changes):
+        raise UsageError(f"sources edit {name}: write each change as KEY=VALUE, such as every=30m")
+    if any(key == "name" for key, _ in pairs):
+        raise UsageError(f"sources edit {name}: a source keeps its name, under which its history is stored")
+    values = {key: source_value(key, text) if text else None for key, text in pairs}
+    was: dict[str, object] = {}
+
+    def change(text: str) -> str:
+        was.update(source_values(text, name))
+        return with_values(text, name, values)
+
+    edited = edit_file(common.config_file(), change, os.environ)
+    for warning in edited.warnings():
+        print_note(f"corpus-worker: warning: {warning}")
+    _print_edited(common, name, {key: (was.get(key), value) for key, value in values.items()})
+
+
+def _print_edited(common: CommonOptions, name: str, changes: Mapping[str, tuple[object, object]]) -> None:
+    """Print each change of a source, and the command that undoes them."""
+    if common.as_json:
+        print_json({"edited": name, "changes": {key: {"from": old, "to": new} for key, (old, new) in changes.items()}})
+        return
+    for key, (old, new) in changes.items():
+        click.echo(escape(f"{name}: {key} = {_as_written(new) or 'default'} (was {_as_written(old) or 'default'})"))
+    click.echo(f"written to {common.config_file()}; a running daemon applies it within a minute")
+    undo = shlex.join(f"{key}={_as_written(old)}" for key, (old, _) in changes.items())
+    click.echo(escape(f"to undo: corpus-worker sources edit {shlex.quote(name)} {undo}"))
+
+
+def _as_written(value: object) -> str:
+    """Return a value as `sources edit` takes it, empty for none."""
+    from worker.config.edit import toml_of
+
+    if isinstance(value, list) and value and all(isinstance(each, str) and "," not in each for each in value):
+        return ",".join(value)
+    return "" if value is None else value if isinstance(value, str) else toml_of(value)
+
+
+@sources.command("import", epilog=examples("sources import feeds.opml"))
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.opml")
 @options
 def import_sources(common: CommonOptions, file: Path) -> None:
@@ -271,9 +330,9 @@ def import_sources(common: CommonOptions, file: Path) -> None:
         click.echo(f"{len(outlines)} feeds in {file}: {len(new)} added, {len(outlines) - len(new)} already known")
 
 
-@sources.command("export")
+@sources.command("export", epilog=examples("sources export --output feeds.opml"))
 @click.option(
-    "--output", type=click.Path(path_type=Path), metavar="PATH", help="Output file; default: standard output."
+    "-o", "--output", type=click.Path(path_type=Path), metavar="PATH", help="Output file; default: standard output."
 )
 @options
 def export_sources(common: CommonOptions, output: Path | None) -> None:
@@ -282,17 +341,20 @@ def export_sources(common: CommonOptions, output: Path | None) -> None:
     from worker.sources.feed.opml import write_opml
 
     settings = common.settings()
-    body = write_opml([source.source() for source in settings.sources])
+    feeds = [source.source() for source in settings.sources]
+    body = write_opml(feeds)
+    listed = [{"name": each.name, "url": each.url} for each in feeds if each.kind == "feed"]
     if output is None or output == Path("-"):
-        click.echo(body, nl=False)
+        if common.as_json:
+            print_json(listed)
+        else:
+            click.echo(body, nl=False)
         return
     common.require_safe_output(settings, output)
     with open_export(str(output)) as file:
         file.write(body)
-
-
-def _config_path(common: CommonOptions) -> Path:
-    return common.config or DEFAULT_CONFIG
+    if common.as_json:
+        print_json({"exported": len(listed), "output": str(output)})
 
 
 def _source_record(source: NewSource) -> dict[str, str]:

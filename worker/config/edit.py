@@ -1,8 +1,8 @@
-"""Edits of the configuration file: adding, removing, pausing and resuming sources.
+"""Writing the configuration file: a new one, and edits that add, change, pause and remove sources.
 
-`with_sources`, `without_source` and `with_enabled` take the text of the file and return the new text; comments and
-formatting of everything else stay. `edit_file` applies such an edit: the new text must load as valid settings, and
-replaces the old file atomically.
+`with_sources`, `without_source`, `with_values` and `with_enabled` take the text of the file and return the new text;
+comments and formatting of everything else stay. `edit_file` applies such an edit: the new text must load as valid
+settings, and replaces the old file atomically.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import re
 import tomllib
 from codecs import BOM_UTF8
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT
 
 from worker import urls
 from worker.config.load import load_settings
-from worker.config.schema import Settings
+from worker.config.schema import Settings, SourceSettings
 from worker.errors import ConfigurationError, UsageError
 from worker.files.atomic import atomic_file
 
@@ -51,9 +54,65 @@ def _load_edited(written: Path, path: Path, environment: Mapping[str, str]) -> S
 
 
 def _write_error(path: Path, error: OSError) -> ConfigurationError:
-    """Return the error for a configuration file that cannot be replaced."""
+    """Return the error for a configuration file that cannot be written."""
     advice = "check the free space, and the permissions of the file and its folder"
-    return ConfigurationError(f"{path}: cannot be changed: {error.strerror or error}; {advice}")
+    return ConfigurationError(f"{path}: cannot be written: {error.strerror or error}; {advice}")
+
+
+NEW_CONFIGURATION: Final = """\
+# The configuration of Corpus Worker. These are the settings that are changed most; `corpus-worker config check` prints
+# all of them. Environment variables override them: CORPUS_WORKER_FETCH__PER_HOST_DELAY=5s.
+# A relative path starts at the folder in which a command is run.
+
+[store]
+url = {store}    # or postgresql+psycopg://user@host/database
+
+[seeds]
+path = {seeds}    # texts that you have already: .txt, .jsonl, .csv, .parquet, WARC; a list of paths, or "" for none
+
+[fetch]
+# Every site sees this: the name of your crawler, and where the owner of a site can reach you.
+user_agent = {user_agent}
+per_host_delay = "2s"    # between two requests to one host; a longer Crawl-delay in robots.txt counts instead
+obey_robots = true
+
+[extract]
+languages = ["vi"]    # articles in other languages are not stored; [] for all languages
+min_words = 60    # shorter texts are not stored
+
+[dedupe]
+keep = "earliest"    # which copy is exported: "earliest" (published first), "first" (fetched first) or "longest"
+
+[schedule]
+every = "15m"    # how often `run` polls a source at first; then as often as the source publishes, within these two
+min_every = "5m"
+max_every = "12h"
+
+[web]
+listen = "127.0.0.1:8750"    # where `run` serves its pages, for this machine alone; "" for nowhere
+
+# The sources. `corpus-worker sources add URL` finds out what a site offers and adds the best below. By hand:
+#
+# [[sources]]
+# name = "mypaper"
+# kind = "feed"    # or sitemap, listing, urls, files, warc
+# url = "https://mypaper.example/rss"
+"""
+
+
+def create_file(path: Path, settings: Mapping[str, str], environment: Mapping[str, str]) -> None:
+    """Write a new configuration file with the given `store`, `seeds` and `user_agent`.
+
+    Raises ConfigurationError, and writes nothing, if the file cannot be written or these values are invalid.
+    """
+    text = NEW_CONFIGURATION.format_map({name: toml_of(value) for name, value in settings.items()})
+    try:
+        with atomic_file(path) as file:
+            file.write(text.encode())
+            file.flush()
+            _load_edited(Path(file.name), path, environment)
+    except OSError as exc:
+        raise _write_error(path, exc) from exc
 
 
 # Edits of the text. Lines are replaced instead of dumping parsed TOML, so that everything else keeps its form; each
@@ -62,7 +121,6 @@ def _write_error(path: Path, error: OSError) -> ConfigurationError:
 
 _HEADER = re.compile(r"\s*\[\[\s*sources\s*\]\]\s*(?:#.*)?\Z")
 """A line that starts a source: `[[sources]]`, perhaps with a comment."""
-_ENABLED = re.compile(r"""(\s{0,40}(?:enabled|"enabled"|'enabled')\s{0,40}=\s{0,40})(?:true|false)\b""")
 _ANY_HEADER = re.compile(r"\s*\[")
 """A line that starts another table, and so ends a source."""
 _NOT_EDITABLE = "the configuration cannot be edited the way it is written; edit its sources by hand"
@@ -136,36 +194,80 @@ def without_source(text: str, name: str) -> str:
 
 
 def with_enabled(text: str, names: Collection[str], *, enabled: bool) -> str:
-    """Return the text with the key `enabled` of some sources set; raises UsageError for an unknown name.
+    """Return the text with the key `enabled` of some sources set; raises UsageError for an unknown name."""
+    for name in names:
+        text = with_values(text, name, {"enabled": enabled})
+    return text
 
-    An existing `enabled` line is changed in place; otherwise a line is inserted below the source's header.
+
+def with_values(text: str, name: str, values: Mapping[str, object]) -> str:
+    """Return the text with keys of one source set, or removed if their value is None.
+
+    A new key becomes the last of the source. Raises UsageError if there is no source of that name.
     """
     known = _source_names(text)
-    if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"there is no source {unknown[0]!r}; there are {', '.join(known) or 'none'}")
+    if name not in known:
+        raise UsageError(f"there is no source {name!r}; there are {', '.join(known) or 'none'}")
     lines = text.splitlines(keepends=True)
     blocks = _source_blocks(lines)
     if len(blocks) != len(known):
         raise ConfigurationError(_NOT_EDITABLE)
-    for name, (start, end) in reversed(list(zip(known, blocks, strict=True))):  # from the end: line numbers stay valid
-        if name in names:
-            lines[start:end] = _block_with_enabled(lines[start:end], enabled=enabled)
-    result = "".join(lines)
-    if _values(result) != _expected_values(text, names, enabled=enabled):
+    start, end = blocks[known.index(name)]
+    result = "".join([*lines[:start], _block_with(lines[start:end], values), *lines[end:]])
+    expected = _values(text)
+    source = expected["sources"][known.index(name)]
+    expected["sources"][known.index(name)] = _changed(source, values)
+    if _values(result) != expected:
         raise ConfigurationError(_NOT_EDITABLE)
     return result
 
 
-def _block_with_enabled(block: Sequence[str], *, enabled: bool) -> list[str]:
-    """Return the lines of one source with its key `enabled` set."""
-    value = "true" if enabled else "false"
-    for number, line in enumerate(block):
-        if _ENABLED.match(line):
-            return [*block[:number], _ENABLED.sub(rf"\g<1>{value}", line), *block[number + 1 :]]
+def _block_with(block: Sequence[str], values: Mapping[str, object]) -> str:
+    """Return the text of one source with its keys set or removed; raises ConfigurationError."""
     ending = "\r\n" if block[0].endswith("\r\n") else "\n"
-    indent = block[0][: len(block[0]) - len(block[0].lstrip())]
-    header = block[0] if block[0].endswith("\n") else f"{block[0]}{ending}"
-    return [header, f"{indent}enabled = {value}{ending}", *block[1:]]
+    written = "".join(block)
+    try:
+        document = tomlkit.parse(written if written.endswith("\n") else written + ending)
+    except TOMLKitError as exc:
+        raise ConfigurationError(_NOT_EDITABLE) from exc
+    source = cast("AoT", document["sources"])[0]
+    for key, value in values.items():
+        if value is not None:
+            source[key] = value
+        elif key in source:
+            del source[key]
+    return re.sub(r"\r?\n", ending, tomlkit.dumps(document))
+
+
+def _changed(source: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in {**source, **values}.items() if value is not None}
+
+
+def toml_of(value: object) -> str:
+    """Return a value as TOML writes it."""
+    return tomlkit.item(value).as_string()
+
+
+def source_values(text: str, name: str) -> dict[str, object]:
+    """Return the keys of a source that a configuration sets; empty if there is no such source."""
+    return next((dict(each) for each in _values(text).get("sources", ()) if each.get("name") == name), {})
+
+
+def source_value(key: str, text: str) -> object:
+    """Return what a person wrote for a key of a source, as the value to write; it is not validated.
+
+    A list may be written with commas, a string without quotation marks.
+    """
+    with suppress(tomllib.TOMLDecodeError):
+        if text[:1] in set("\"'[{"):
+            return tomllib.loads(f"value = {text}")["value"]
+    field = SourceSettings.model_fields.get(key)
+    default = field.get_default(call_default_factory=True) if field else ""
+    if isinstance(default, tuple):
+        return [part for each in text.split(",") if (part := each.strip())]
+    if isinstance(default, bool):
+        return {"true": True, "false": False}.get(text.lower(), text)
+    return int(text) if isinstance(default, int) and text.isdecimal() else text
 
 
 def _values(text: str) -> dict[str, Any]:
@@ -174,15 +276,6 @@ def _values(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         return {}
-
-
-def _expected_values(text: str, names: Collection[str], *, enabled: bool) -> dict[str, Any]:
-    """Return the values that the text should have after `enabled` was set for some sources."""
-    values = _values(text)
-    for source in values["sources"]:
-        if source["name"] in names:
-            source["enabled"] = enabled
-    return values
 
 
 def _source_names(text: str) -> list[str]:

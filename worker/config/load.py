@@ -1,4 +1,4 @@
-"""Loading the configuration: a TOML file, overridden by environment variables, validated by `config.schema`.
+"""Finding and loading the configuration: a TOML file, overridden by the environment, validated by `config.schema`.
 
 Error messages name the file or variable, the key, what was found and what is allowed. Passwords are masked in
 everything that is printed: messages, `config check`, and store URLs in logs.
@@ -7,6 +7,7 @@ everything that is printed: messages, `config check`, and store URLs in logs.
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ from worker.config.schema import Section, Settings
 from worker.errors import ConfigurationError
 
 PREFIX: Final = "CORPUS_WORKER_"
+FILE_VARIABLE: Final = "CORPUS_WORKER_CONFIG"
+FILE_NAME: Final = "corpus-worker.toml"
+"""The name of a configuration file that is found without being named."""
 _MAX_SHOWN: Final = 80  # characters of a found value in a message, so that the message stays one readable line
 # The difflib ratio above which an unknown variable counts as a misspelt setting. Chosen, not measured: such a variable
 # stops the program, so one without our prefix, which may belong to another program, needs a closer match.
@@ -34,6 +38,33 @@ _NO_PORT: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[^:@/?\[]*:)(?!/|\*\*
 """Text in the position of a port that is not a port: a password without the @ and host that should follow it."""
 _SECRET: Final = re.compile(r"((?:pass|pwd|secret)\w{0,100}\s{0,100}=).*", re.DOTALL | re.IGNORECASE)
 """A secret parameter in a query or in libpq's key=value form, and everything after it: its quotes may be broken."""
+
+
+def config_places(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return where a configuration file is looked for if none is named: the first that exists is used."""
+    home = Path(environment.get("XDG_CONFIG_HOME", ""))
+    if not home.is_absolute():  # the XDG specification ignores relative paths
+        home = Path(os.path.expanduser("~/.config"))  # noqa: PTH111 - stays relative where there is no home
+    own = (home / "corpus-worker" / FILE_NAME,) if home.is_absolute() else ()
+    return (Path(FILE_NAME), Path("config/worker.toml"), *own)
+
+
+def find_config(environment: Mapping[str, str]) -> Path | None:
+    """Return the file that CORPUS_WORKER_CONFIG names, else the first of the usual places that has one, else None."""
+    if named := environment.get(FILE_VARIABLE):
+        return Path(named)
+    return next((path for path in config_places(environment) if os.path.lexists(path)), None)
+
+
+def require_config(environment: Mapping[str, str]) -> Path:
+    """Return what `find_config` finds; raises ConfigurationError, with the places it looked in, if that is none."""
+    if found := find_config(environment):
+        return found
+    places = ", ".join(map(str, config_places(environment)))
+    raise ConfigurationError(
+        f"there is no configuration; looked for {places} ({FILE_VARIABLE} is not set): "
+        "write one with `corpus-worker init`, or name one with --config FILE"
+    )
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
@@ -91,7 +122,9 @@ def _read(path: Path) -> dict[str, object]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise ConfigurationError(f"{path}: no such file; name one with --config FILE") from None
+        raise ConfigurationError(
+            f"{path}: no such file; name another with --config FILE, or write one with `corpus-worker init`"
+        ) from None
     except UnicodeDecodeError as exc:
         raise ConfigurationError(f"{path}: not UTF-8 text (byte {exc.start}); save it as UTF-8") from exc
     except OSError as exc:
@@ -105,11 +138,11 @@ def _read(path: Path) -> dict[str, object]:
 def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], object]]:
     """Yield (section, key) and value of every setting in the environment; raises ConfigurationError."""
     names = frozenset(_environment_names())
-    for name in sorted(environment):
+    for name in sorted(environment.keys() - {FILE_VARIABLE}):
         if name in names:
             section, _, key = name.removeprefix(PREFIX).lower().partition("__")
             yield (section, key), _coerce(section, key, environment[name], name)
-        elif meant := _misspelling_hint(name, names):
+        elif meant := _misspelling_hint(name, names | {FILE_VARIABLE}):
             raise ConfigurationError(f"environment: {name}: no such setting; {meant}")
 
 

@@ -89,12 +89,11 @@ def forget(settings: Settings, requests: Sequence[ForgetRequest], *, dry_run: bo
     return ForgetResult(at=now, reports=tuple(done), to_do=(*left, *_left_to_people(settings, done)))
 
 
-def lift(settings: Settings, requests: Sequence[ForgetRequest]) -> Iterator[str]:
-    """Allow what was forgotten to be found again; yield a line for each. Raises NotFoundError."""
+def lift(settings: Settings, requests: Sequence[ForgetRequest]) -> Iterator[tuple[str, datetime]]:
+    """Allow what was forgotten to be found again; yield each target and when it was forgotten. Raises NotFoundError."""
     with open_store(settings.store.url, parameters=None, create=False) as store:
         for request in requests:
-            since = store.review.lift(request, now=SystemClock().now())
-            yield f"{request.target}: may be found again (it was forgotten on {since:%Y-%m-%d %H:%M} UTC)"
+            yield request.target, store.review.lift(request, now=SystemClock().now())
 
 
 def _overwrite(store: Store) -> tuple[str, ...]:

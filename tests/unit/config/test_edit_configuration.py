@@ -75,5 +75,5 @@ def test_a_refused_edit_leaves_the_file_unchanged(path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_a_one_line_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be changed: No such file"):
+    with pytest.raises(ConfigurationError, match="cannot be written: No such file"):
         edit_file(tmp_path / "none.toml", str, {})

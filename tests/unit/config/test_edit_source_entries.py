@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.config.edit import NewSource, name_for, with_enabled, with_sources, without_source
+from worker.config.edit import (
+    NewSource,
+    name_for,
+    source_value,
+    with_enabled,
+    with_sources,
+    with_values,
+    without_source,
+)
 from worker.errors import ConfigurationError, UsageError
 
 TEXT = """# mine
@@ -153,6 +161,8 @@ def test_pausing_and_resuming_change_one_line_and_keep_the_rest() -> None:
         "# enabled = true",
         'note = "enabled = true"',
         'note = """\nenabled = nobody\n"""',
+        'note = """\nenabled = true\n"""\nenabled = true',
+        "enabled = 1",
     ],
 )
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -169,11 +179,11 @@ def test_an_existing_key_is_changed_in_place(line: str, ending: str) -> None:
     "text",
     [
         'sources = [{ name = "một" }]',
-        '[[sources]]\nname = "một"\nnote = """\nenabled = true\n"""\nenabled = true',
-        '[[sources]]\nname = "một"\nenabled = 1',
+        'x = """\n[[sources]]\n"""\n[[sources]]\nname = "một"',
+        '[[sources]]\nname = "một"\nnote = """\n[a]\n"""',
     ],
 )
-def test_an_entry_that_cannot_be_changed_in_one_line_is_refused(text: str) -> None:
+def test_an_entry_that_cannot_be_found_for_certain_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="by hand"):
         with_enabled(text, ["một"], enabled=False)
 
@@ -181,3 +191,34 @@ def test_an_entry_that_cannot_be_changed_in_one_line_is_refused(text: str) -> No
 def test_pausing_an_unknown_source_is_refused() -> None:
     with pytest.raises(UsageError, match="there is no source 'ba'"):
         with_enabled(TEXT, ["hai", "ba"], enabled=False)
+
+
+def test_keys_of_a_source_are_set_and_removed_and_comments_stay() -> None:
+    values = {"url": "https://a.vn", "sites": ["b.vn", "c.vn"], "pages": 2}
+
+    changed = with_values(TEXT, "một", values)
+    back = with_values(changed, "một", {"url": "https://mot.vn/rss", "sites": None, "pages": None, "every": None})
+
+    assert 'url = "https://a.vn"  # good\nsites = ["b.vn", "c.vn"]\npages = 2\n\n# the second paper' in changed
+    assert tomllib.loads(changed)["sources"][0] == {"name": "một", "kind": "feed", **values}
+    assert back == TEXT
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("every", "30m", "30m"),
+        ("every", '"30m"', "30m"),
+        ("enabled", "False", False),
+        ("enabled", "perhaps", "perhaps"),
+        ("pages", "3", 3),
+        ("pages", "-3", "-3"),
+        ("sites", "a.vn, b.vn,", ["a.vn", "b.vn"]),
+        ("sites", '["a,b"]', ["a,b"]),
+        ("article_pattern", "[0-9]{6}", "[0-9]{6}"),
+        ("archive", '""', ""),
+        ("unknown", "1", "1"),
+    ],
+)
+def test_a_value_is_read_as_its_key_needs_it(key: str, text: str, value: object) -> None:
+    assert source_value(key, text) == value

@@ -114,7 +114,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no such file; name one with --config FILE"):
+    with pytest.raises(ConfigurationError, match="no such file; name another with --config FILE"):
         load_settings(tmp_path / "none.toml", {})
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.models import Source
-from worker.runs.doctor.findings import Finding
+from worker.runs.doctor.findings import Finding, make_finding
 from worker.runs.doctor.local import check_configuration, check_machine, check_seeds, check_store
 from worker.runs.doctor.network import check_clock, check_hosts, check_source, check_tls
 from worker.runs.preview import ProbeResult, open_probe
@@ -24,13 +25,16 @@ class CheckedSource:
     overlap: float
 
 
-async def run_checks(settings: Settings) -> AsyncIterator[Finding]:
+async def run_checks(settings: Settings, *, config: Path | None) -> AsyncIterator[Finding]:
     """Yield the findings of all checks; sources are polled concurrently, and nothing is stored.
 
+    `config` is the file that the settings come from, None if they are the defaults.
     Without readable certificate authorities no source is polled: every request would fail for that reason.
     """
     for finding in check_machine(settings, now=SystemClock().now()):
         yield finding
+    found = str(config) if config else "there is none, so the defaults count"
+    yield make_finding("configuration", "file", found, warn=not config, remedy="write one: corpus-worker init")
     for finding in check_configuration(settings):
         yield finding
     for finding in await asyncio.to_thread(lambda: list(check_store(settings))):
