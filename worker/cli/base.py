@@ -8,9 +8,11 @@ import functools
 import io
 import json
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +130,49 @@ def examples(*commands: str) -> str:
     """Return the end of a command's help: lines to copy, each without the name of the program."""
     heading = "Example:" if len(commands) == 1 else "Examples:"
     return "\n".join(["\b", heading, *(f"  corpus-worker {command}" for command in commands)])
+
+
+# Standard input as a target.
+
+_HEAD_BYTES: Final = 65_536  # what the kind of a content is found by
+
+
+@contextlib.contextmanager
+def spooled_input() -> Iterator[Path]:
+    """Yield a file with what standard input holds, its ending that of the kind found; it is deleted afterwards.
+
+    Raises UsageError if nothing comes, or something else than addresses, JSON Lines, a page, a text or an archive.
+    """
+    from worker.files.atomic import private_folder
+
+    if sys.stdin.isatty():
+        print_note("corpus-worker: reading from the terminal; Ctrl-D ends the input")
+    head = sys.stdin.buffer.read(_HEAD_BYTES)
+    with private_folder(Path(tempfile.gettempdir())) as folder:
+        path = folder / f"standard-input{_ending_of(head)}"
+        with path.open("xb") as file:
+            file.write(head)
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield path
+
+
+def _ending_of(head: bytes) -> str:
+    """Return the ending of a file with this content; raises UsageError for one that cannot be read."""
+    from worker.sources.content import ContentKind, sniff_content
+
+    endings = {
+        ContentKind.HTML: ".html",
+        ContentKind.XML: ".html",
+        ContentKind.JSON: ".jsonl",
+        ContentKind.URLS: ".txt",
+        ContentKind.TEXT: ".txt",
+        ContentKind.WARC: ".warc",
+    }
+    kind, compressed = sniff_content(head), head.startswith(b"\x1f\x8b")
+    if kind not in endings or (compressed and kind is not ContentKind.WARC):
+        found = f"{kind.value}, compressed" if compressed else kind.value
+        raise UsageError(f"standard input: found {found}; expected addresses (one a line), JSON Lines or a page")
+    return endings[kind] + (".gz" if compressed else "")
 
 
 def print_json(value: object) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from worker.cli.base import CommonOptions, examples, options, print_json, print_note, run_until_signal
+from worker.cli.base import CommonOptions, examples, options, print_json, print_note, run_until_signal, spooled_input
 from worker.errors import UsageError
+from worker.logs import escape
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -168,36 +174,74 @@ def why(common: CommonOptions, url_or_id: str) -> None:
 # The command `extract`: a preview of one page, of a file, or of every file in a folder.
 
 
+_STANDARD_INPUT: Final = "file:///dev/stdin"
+_MARKDOWN_INLINE: Final = re.compile(r"[\\`*_\[\]<>&~]")
+_MARKDOWN_BLOCK: Final = re.compile(r"^(\s*|\s*\d+)([#+=-]|(?<=\d)[.)])")
+"""What begins a heading, a list, a rule or a numbered list."""
 _MAX_SHOWN: Final = 200  # characters of one value of `--explain`: about two lines of a wide terminal
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "extract https://example.com/article", "extract page.html --explain", "extract --format json - < page.html"
+    )
+)
 @click.argument("target", metavar="FILE-or-URL")
-@click.option("--explain", is_flag=True, help="Also show where each field and each dropped block came from.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "html", "json"]),
+    help="The output format [default: text].",
+)
+@click.option("--explain", is_flag=True, help="Show every field, and where it and each dropped block came from.")
 @options
-def extract(common: CommonOptions, target: str, explain: bool) -> None:
+def extract(common: CommonOptions, target: str, form: str | None, explain: bool) -> None:
     """Print what would be stored from a page, file or folder.
 
-    Nothing is stored. A URL is fetched as politely as in a run.
+    Nothing is stored. A URL is fetched as politely as in a run. FILE is read as by `ingest`; a list of addresses is
+    fetched; - is standard input.
     """
+    if common.as_json and form not in {None, "json"}:
+        raise UsageError(f"--json and --format {form} exclude each other; give one of them")
+    if explain and form not in {None, "json"}:
+        raise UsageError(
+            f"--explain and --format {form} exclude each other; only --format json has the origins as well"
+        )
     settings = common.settings(needs_file=False)
     common.set_up_logs(settings.log.format, quietly=True)
-    articles, _ = run_until_signal(lambda: _extract(common, settings, target, explain=explain))
+    form = "json" if common.as_json else "explained" if explain and not form else form or "text"
+    with spooled_input() if target == "-" else nullcontext(Path()) as path:
+        articles, _ = run_until_signal(lambda: _extract(settings, target, path, form=form, explain=explain))
     raise SystemExit(0 if articles else 1)
 
 
-async def _extract(common: CommonOptions, settings: Settings, target: str, *, explain: bool) -> int:
+async def _extract(settings: Settings, target: str, standard_input: Path, *, form: str, explain: bool) -> int:
     """Print a preview of each page of the target; return the number of articles found."""
     from worker.runs.preview import preview
 
     articles = 0
-    async for each in preview(settings, target):
-        articles += each.explanation.article is not None
-        if common.as_json:
-            print_json(_preview_record(each, explain=explain))
+    async for each in preview(settings, str(standard_input) if target == "-" else target):
+        shown = _as_standard_input(each, standard_input) if target == "-" else each
+        if form == "json":
+            print_json(_preview_record(shown, explain=explain))
         else:
-            _print_preview(each, explain=explain)
+            _print_preview(shown, form=form, is_first=not articles)
+        articles += shown.explanation.article is not None
     return articles
+
+
+def _as_standard_input(preview: ExtractPreview, spooled: Path) -> ExtractPreview:
+    """Return the preview with `-` for the file that standard input was saved to."""
+    from worker.urls import file_url
+
+    found, place = preview.explanation, file_url(spooled)
+    if (article := found.article) and article.url == place:
+        article = replace(article, url=_STANDARD_INPUT, canonical_url=_STANDARD_INPUT)
+    elif article and article.canonical_url == place:
+        article = replace(article, canonical_url=_STANDARD_INPUT)
+    message = found.message.replace(str(spooled), "standard input")
+    found = replace(found, article=article, message=message)
+    return replace(preview, place=preview.place.replace(str(spooled), "-"), explanation=found)
 
 
 def _preview_record(preview: ExtractPreview, *, explain: bool) -> dict[str, object]:
@@ -219,16 +263,53 @@ def _preview_record(preview: ExtractPreview, *, explain: bool) -> dict[str, obje
     return record
 
 
-def _print_preview(preview: ExtractPreview, *, explain: bool) -> None:
-    """Print the article of a page, or why it has none; `explain` adds how it was extracted."""
+def _print_preview(preview: ExtractPreview, *, form: str, is_first: bool) -> None:
+    """Print the article of a page in a format (`explained`: how it was extracted as well), or why it has none."""
     found = preview.explanation
-    if found.article:
-        _print_article(found.article)
-    else:
+    if found.article is None:
         reason = f" ({found.reason})" if found.reason else ""
         print_note(f"corpus-worker: {preview.place}: no article{reason}: {found.message}")
-    if explain:
+    elif form == "explained":
+        _print_article(found.article)
+    else:
+        written = {"markdown": _markdown, "html": _html}.get(form, _text)(found.article)
+        # Another program gets every character as it would be stored.
+        shown = "\n".join(map(escape, written.split("\n"))) if sys.stdout.isatty() else written
+        click.echo(shown if is_first else f"\n{shown}")
+    if form == "explained":
         _print_explanation(preview)
+
+
+def _text(article: Article) -> str:
+    return article.text
+
+
+def _markdown(article: Article) -> str:
+    """Return the title as a heading, then the paragraphs, in CommonMark."""
+    return "\n\n".join([f"# {_escape_markdown(article.title)}", *map(_escape_markdown, article.text.split("\n"))])
+
+
+def _escape_markdown(line: str) -> str:
+    """Return a line in which no character is taken for markup."""
+    return _MARKDOWN_BLOCK.sub(r"\1\\\2", _MARKDOWN_INLINE.sub(r"\\\g<0>", line))
+
+
+def _html(article: Article) -> str:
+    """Return a page with the article alone, which `extract` and `ingest` can read again."""
+    published = article.published_at.isoformat() if article.published_at else ""
+    properties = {"article:published_time": published, "article:author": ", ".join(article.authors)}
+    head = [
+        '<meta charset="utf-8">',
+        f"<title>{html.escape(article.title)}</title>",
+        f'<link rel="canonical" href="{html.escape(article.url)}">',
+        *(f'<meta property="{name}" content="{html.escape(value)}">' for name, value in properties.items() if value),
+    ]
+    body = [
+        f"<h1>{html.escape(article.title)}</h1>",
+        *(f"<p>{html.escape(each)}</p>" for each in article.text.split("\n")),
+    ]
+    top = f'<!DOCTYPE html>\n<html lang="{html.escape(article.language)}">\n<head>'
+    return "\n".join([top, *head, "</head>", "<body>", "<article>", *body, "</article>", "</body>", "</html>"])
 
 
 def _print_article(article: Article) -> None:

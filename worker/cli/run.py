@@ -7,11 +7,21 @@ import contextlib
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note, run_until_signal
+from worker.cli.base import (
+    SILENT,
+    CommonOptions,
+    examples,
+    options,
+    print_json,
+    print_note,
+    run_until_signal,
+    spooled_input,
+)
 from worker.errors import UsageError
 from worker.logs import escape
 from worker.models import Claim, Outcome, Source, State
@@ -24,7 +34,11 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=examples(
-        "ingest", "ingest https://example.com/rss --limit 10", "ingest saved-pages/", "ingest -n https://example.com/a"
+        "ingest",
+        "ingest https://example.com/rss --limit 10",
+        "ingest saved-pages/",
+        "ingest - < addresses.txt",
+        "ingest -n https://example.com/a",
     )
 )
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
@@ -53,7 +67,8 @@ def ingest(
     Candidates are fetched, extracted and deduplicated until nothing is due.
 
     A TARGET is a URL or a path (.html, .txt, .jsonl, .warc[.gz], or a folder of these), used instead of the configured
-    sources. Without --as, a URL is an article unless its page is clearly a feed, a sitemap or a listing page.
+    sources; - is standard input: addresses, JSON Lines or a page. Without --as, a URL is an article unless its page is
+    clearly a feed, a sitemap or a listing page.
     """
     from worker.runs.ingest import IngestOptions
 
@@ -63,9 +78,26 @@ def ingest(
         raise UsageError("--as sets the kind of a target, and there is none; give its URL")
     settings = common.settings(needs_file=not (dry_run and targets))
     ingest_options = IngestOptions(targets=targets, sources=sources, limit=limit, read_as=read_as or "")
-    if dry_run:
-        raise SystemExit(ingest_dry_run(common, settings, ingest_options))
-    raise SystemExit(_ingest(common, settings, ingest_options))
+    work = ingest_dry_run if dry_run else _ingest
+    if "-" not in targets:
+        raise SystemExit(work(common, settings, ingest_options))
+    with spooled_input() as path:
+        _require_addresses(path)
+        raise SystemExit(work(common, settings, replace(ingest_options, standard_input=str(path))))
+
+
+def _require_addresses(path: Path) -> None:
+    """Raise UsageError if standard input holds a page or text without an address to store it under."""
+    from worker.sources.files.article_files import declared_canonical
+    from worker.sources.files.url_list import is_file_of_urls
+
+    if path.suffix == ".txt" and not is_file_of_urls(path):
+        raise UsageError("standard input: not every line is a web address; write one a line, or save a text to a file")
+    if path.suffix == ".html" and declared_canonical(path.read_bytes()) is None:
+        raise UsageError(
+            'standard input: the page does not give its address (<link rel="canonical">); save it to a file, '
+            "or give it as JSON Lines with url and html"
+        )
 
 
 def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOptions) -> int:

@@ -28,8 +28,8 @@ from worker.urls import host_of
 class IngestOptions:
     """The options of one run: targets, or configured sources by name, or (both empty) every enabled source.
 
-    `limit` bounds the candidates ingested. `read_as` is the kind of source that URLs among the targets are parsed as;
-    if empty, the kind is detected.
+    The target `-` is the file `standard_input`. `limit` bounds the candidates ingested. `read_as` is the kind of source
+    that URLs among the targets are parsed as; if empty, the kind is detected.
     """
 
     targets: tuple[str, ...] = ()
@@ -37,6 +37,7 @@ class IngestOptions:
     limit: int | None = None
     with_seeds: bool = True
     read_as: str = ""
+    standard_input: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,8 @@ class IngestRun:
 def _selected_sources(app: App, options: IngestOptions) -> dict[str, Source]:
     """Return the sources to poll, by the name used in the report."""
     if options.targets:
-        return {target: _target_source(target, options.read_as) for target in options.targets}
+        places = {"-": options.standard_input} if options.standard_input else {}
+        return {each: _target_source(places.get(each, each), options.read_as) for each in options.targets}
     configured = {source.name: source for source in app.sources}
     if unknown := [name for name in options.sources if name not in configured]:
         known = ", ".join(sorted(configured)) or "none"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -173,7 +173,7 @@ class ExtractPreview:
 
 
 async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPreview]:
-    """Yield one preview for a URL, or one for each article in a file or folder.
+    """Yield one preview for a URL, or one for each article in a file or folder, or on a list of addresses.
 
     Raises UsageError if `target` is neither, SourceError if a file cannot be read.
     """
@@ -183,20 +183,24 @@ async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPrevi
     if not is_web and not path.exists():
         raise UsageError(f"{target}: neither a web address nor a file or folder that exists")
     extractor = ProcessExtractor(extract_rules(settings))
-    try:
-        if is_web:
-            yield await _preview_page(settings, target, extractor)
-            return
-        async for each in _preview_files(settings, path, extractor):
-            yield each
-    finally:
-        await extractor.aclose()
+    probe: SourceProbe | None = None
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(extractor.aclose)
+        inputs = iter((target,)) if is_web else _inputs(settings, path)
+        while (found := await read_in_thread(next, inputs, None)) is not None:
+            if isinstance(found, ExtractPreview):
+                yield found
+            elif isinstance(found, Candidate):
+                yield ExtractPreview(place=found.reference, explanation=await _explain(found, extractor))
+            else:
+                if probe is None:
+                    probe = await stack.enter_async_context(open_probe(settings))
+                yield await _preview_page(probe.fetcher, found, extractor)
 
 
-async def _preview_page(settings: Settings, url: str, extractor: ProcessExtractor) -> ExtractPreview:
+async def _preview_page(fetcher: HttpFetcher, url: str, extractor: ProcessExtractor) -> ExtractPreview:
     """Fetch one page and explain its extraction; a fetch error is part of the preview."""
-    async with open_probe(settings) as probe:
-        fetched = await probe.fetcher.explain(Request(url=url))
+    fetched = await fetcher.explain(Request(url=url))
     if fetched.page is None:
         reason = fetched.error.reason if fetched.error else ""
         return ExtractPreview(
@@ -209,24 +213,13 @@ async def _preview_page(settings: Settings, url: str, extractor: ProcessExtracto
     return ExtractPreview(place=url, steps=fetched.steps, explanation=await _explain(candidate, extractor))
 
 
-async def _preview_files(settings: Settings, path: Path, extractor: ProcessExtractor) -> AsyncIterator[ExtractPreview]:
-    """Yield a preview for each article in a file or folder, read in a thread."""
-    inputs = _inputs(settings, path)
-    while (found := await read_in_thread(next, inputs, None)) is not None:
-        if isinstance(found, str):
-            yield ExtractPreview(place=str(path), explanation=ExtractionExplanation(message=found))
-        else:
-            yield ExtractPreview(place=found.reference, explanation=await _explain(found, extractor))
-
-
-def _inputs(settings: Settings, path: Path) -> Iterator[Candidate | str]:
-    """Yield the candidates in files, and a sentence for each part that cannot be read."""
+def _inputs(settings: Settings, path: Path) -> Iterator[Candidate | ExtractPreview | str]:
+    """Yield the candidates in files, the addresses on a list, and a preview for each part that cannot be read."""
     now, most = SystemClock().now(), settings.fetch.max_bytes
     for discovery in read_inputs(path, _source(path), now=now, max_bytes=most):
-        yield from (candidate for candidate in discovery.candidates if candidate.payload)
-        yield from discovery.notes
-        if any(candidate.payload is None for candidate in discovery.candidates):
-            yield f"{path}: a list of addresses, no article"
+        yield from (candidate if candidate.payload else candidate.url for candidate in discovery.candidates)
+        for note in discovery.notes:
+            yield ExtractPreview(place=str(path), explanation=ExtractionExplanation(message=note))
 
 
 def _source(path: Path) -> Source:
