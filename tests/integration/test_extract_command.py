@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.commands import Desk
+from tests.commands import Desk, Ended
 from tests.newsroom import Newsroom, html, plain, sites_of
+from worker.cli.inspect import _escape_markdown
 
 SENTENCES = "".join(
     f"<p>Đoạn thứ {number} kể rằng người dân xã {name} đã cùng nhau sửa con đê ven sông trước mùa lũ năm nay.</p>"
@@ -90,3 +93,64 @@ def test_without_an_article_the_reason_is_one_line(desk: Desk, target: str, stat
     assert ended.out == ""
     assert len(ended.err.splitlines()) == 1
     assert told in ended.err
+
+
+def piped(desk: Desk, monkeypatch: pytest.MonkeyPatch, given: str, *words: str) -> Ended:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode()), encoding="utf-8"))
+    return desk.run(*words)
+
+
+def test_the_text_alone_is_printed_and_the_same_article_comes_back_from_every_form(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    article = piped(desk, monkeypatch, ARTICLE, "extract", "-", "--json").record()["article"]
+    text = article["text"]
+    page = piped(desk, monkeypatch, ARTICLE, "extract", "-", "--format", "html").out
+    line = json.dumps({"url": URL, "html": page})
+
+    assert piped(desk, monkeypatch, line, "extract", "-").out == f"{text}\n"
+    assert piped(desk, monkeypatch, f"# list\n{URL}\n", "extract", "-", "--format", "markdown").out == (
+        "\n\n".join(["# Sửa đê trước mùa lũ", *text.split("\n")]) + "\n"
+    )
+    again = piped(desk, monkeypatch, page, "extract", "-", "--format", "json").record()["article"]
+    kept = ("title", "text", "language", "published_at", "authors", "url", "canonical_url")
+    assert [again[name] for name in kept] == [article[name] for name in kept]
+    assert again["url"] == "file:///dev/stdin"
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "said"),
+    [
+        ("", ["extract", "-"], "standard input: found empty; expected addresses (one a line), JSON Lines or a page"),
+        ("<rss><channel/></rss>", ["extract", "-"], "standard input: found feed"),
+        ("Tựa\nMột câu.", ["ingest", "-"], "standard input: not every line is a web address"),
+        ("<html><body>Một.</body></html>", ["ingest", "-"], "standard input: the page does not give its address"),
+        ("", ["extract", "-", "--json", "--format", "html"], "--json and --format html exclude each other"),
+        ("", ["extract", "-", "--explain", "--format", "text"], "--explain and --format text exclude each other"),
+        ("", ["seeds", "import", "-"], "-: a seed is known by its file; save them to a file"),
+    ],
+)
+def test_standard_input_that_cannot_be_used_is_one_line(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, given: str, words: list[str], said: str
+) -> None:
+    ended = piped(desk, monkeypatch, given, *words)
+
+    assert (ended.status, ended.out) == (2, "")
+    assert len(ended.err.splitlines()) == 1
+    assert said in ended.err
+
+
+def test_no_character_of_an_article_is_markup() -> None:
+    lines = ["# a", "- b", "+ c", "1. d", "12) e", "*f* _g_ `h` [i](j) <k> &amp; ~~~", "= l", "2.5 m", "\\"]
+
+    assert [_escape_markdown(line) for line in lines] == [
+        "\\# a",
+        "\\- b",
+        "\\+ c",
+        "1\\. d",
+        "12\\) e",
+        "\\*f\\* \\_g\\_ \\`h\\` \\[i\\](j) \\<k\\> \\&amp; \\~\\~\\~",
+        "\\= l",
+        "2\\.5 m",
+        "\\\\",
+    ]

@@ -325,10 +325,13 @@ def forget(
 
     Everything that the store holds of them is deleted, and they are never fetched, imported or stored again. Every
     version of a page is included; copies elsewhere stay, unless --copies is given. Nothing is asked, and there is no
-    undo. A running daemon need not be stopped.
+    undo. A running daemon need not be stopped. - is standard input: a URL or id a line.
     """
     from worker.runs import forget as runs
 
+    if "-" in targets:
+        lines = sys.stdin.read().split()
+        targets = tuple(dict.fromkeys([*(each for each in targets if each != "-"), *lines]))
     if not targets and not hosts:
         raise UsageError("nothing to forget: give a URL, an article's id, or --host HOST")
     if not lift and not (reason and reason.strip()):

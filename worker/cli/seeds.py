@@ -43,6 +43,8 @@ def import_seeds(common: CommonOptions, paths: tuple[str, ...], dry_run: bool) -
     what was imported before is skipped. The sub-folder `sample` holds the texts of the demonstration and is skipped;
     name it as PATH to import it.
     """
+    if "-" in paths:
+        raise UsageError("-: a seed is known by its file; save them to a file, and import that")
     settings = common.settings()
     if not (paths or settings.seeds.path):
         raise UsageError("no seeds are configured: name a PATH, or set [seeds] path")

@@ -11,6 +11,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -292,7 +293,7 @@ def _as_written(value: object) -> str:
 def import_sources(common: CommonOptions, file: Path) -> None:
     """Add the feeds of an OPML list to the configuration.
 
-    Nothing is polled; feeds that are already configured are skipped.
+    Nothing is polled; feeds that are already configured are skipped. - is standard input.
     """
     from worker.config.edit import NewSource, name_for
     from worker.runs.discover_sources import url_key
@@ -300,7 +301,7 @@ def import_sources(common: CommonOptions, file: Path) -> None:
 
     settings = common.settings()
     try:
-        with file.open("rb") as opened:
+        with nullcontext(sys.stdin.buffer) if file == Path("-") else file.open("rb") as opened:
             body = opened.read(_MAX_OPML_BYTES + 1)
     except OSError as exc:
         raise UsageError(f"{file}: cannot be read: {exc.strerror}") from exc
