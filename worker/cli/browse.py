@@ -25,9 +25,10 @@ DEFAULT_LISTEN: Final = "127.0.0.1:8750"
 @click.option("--read-only", is_flag=True, help="Show no button that changes something, and refuse every change.")
 @options
 def web(common: CommonOptions, listen: str | None, read_only: bool) -> None:
-    """Serve the web pages: overview, search and reading, until stopped.
+    """Serve the web pages until stopped.
 
-    This works beside a running daemon, which serves the same pages under [web] listen, and without one.
+    They show an overview, search, and each article. This works beside a running daemon, which serves the same pages
+    under [web] listen, and without one.
     """
     from worker.config.schema import with_listen
     from worker.config.types import is_loopback

@@ -250,9 +250,10 @@ def _print_changed_pairs(fitted: FitReport) -> None:
 @click.option("--ray", metavar="ADDRESS", help="Run on this Ray cluster, or on a new one on this machine (`local`).")
 @options
 def dedupe(common: CommonOptions, inputs: tuple[str, ...], out: Path, ray: str | None) -> None:
-    """Deduplicate a whole corpus, with the same judge as the worker.
+    """Deduplicate a corpus that is not in the store.
 
-    INPUT is a Parquet or JSON Lines file, a folder or pattern of these, or a URL of one. No store is needed or changed.
+    Copies are recognised by the same judge as the worker's. INPUT is a Parquet or JSON Lines file, a folder or pattern
+    of these, or a URL of one. No store is needed or changed.
     """
     settings = common.settings(needs_file=False)
     common.set_up_logs(settings.log.format, quietly=True)

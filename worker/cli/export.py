@@ -145,9 +145,10 @@ def release(
     title: str,
     **given: Any,
 ) -> None:
-    """Write the corpus as a data set to publish, into a new or empty folder.
+    """Write the corpus as a data set to publish.
 
-    DIR gets Parquet files, a card (README.md) and a manifest. The same store and options give the same bytes.
+    DIR, a new or empty folder, gets Parquet files, a card (README.md) and a manifest. The same store and options give
+    the same bytes.
     """
     from worker.config.types import parse_size
     from worker.export.release import ReleaseOptions, write_release
