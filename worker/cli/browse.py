@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from worker.cli.base import DEFAULT_CONFIG, CommonOptions, options, print_json, 
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
+    from worker.config.schema import WebSettings
     from worker.models import Passage, SearchHit, SearchResult
 
 
@@ -22,12 +24,18 @@ DEFAULT_LISTEN: Final = "127.0.0.1:8750"
     "--listen", metavar="HOST:PORT", help=f"The address [default: that of [web] listen, else {DEFAULT_LISTEN}]."
 )
 @click.option("--read-only", is_flag=True, help="Show no button that changes something, and refuse every change.")
+@click.option("--hash-password", is_flag=True, help="Print what [web] password_hash needs; serve nothing.")
 @options
-def web(common: CommonOptions, listen: str | None, read_only: bool) -> None:
+def web(common: CommonOptions, listen: str | None, read_only: bool, hash_password: bool) -> None:
     """Serve the web pages: overview, search and reading, until stopped.
 
     This works beside a running daemon, which serves the same pages under [web] listen, and without one.
+
+    With --hash-password, a password is asked for, or read from standard input, and its hash is printed.
     """
+    if hash_password:
+        _print_hash()
+        return
     from worker.config.schema import with_listen
     from worker.config.types import is_loopback
     from worker.runs.pages import WebRun
@@ -38,10 +46,29 @@ def web(common: CommonOptions, listen: str | None, read_only: bool) -> None:
     settings = with_listen(settings, address)
     if read_only:
         settings = settings.model_copy(update={"web": settings.web.model_copy(update={"read_only": True})})
+    note = "" if is_loopback(address) else _public_note(settings.web)
     run = WebRun(settings, listen=address, config=common.config or DEFAULT_CONFIG)
-    note = "; only /healthz and /metrics, as other machines can reach it" if not is_loopback(address) else ""
     _, stopped_by = run_until_signal(lambda: run.run(lambda url: print_note(f"corpus-worker: serving {url}{note}")))
     raise SystemExit(128 + stopped_by)
+
+
+def _print_hash() -> None:
+    """Print the hash of a password that is typed twice, or is the first line of standard input."""
+    from worker.web.passwords import hash_password
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt="Again", err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    click.echo(hash_password(password))
+    print_note("corpus-worker: put this line, between quotation marks, into [web] password_hash, and restart")
+
+
+def _public_note(web: WebSettings) -> str:
+    """Return what other machines are served."""
+    if web.password_hash or web.trusted_user_header:
+        return "; other machines have to log in, over a proxy with TLS, as http shows the password to the network"
+    return "; only /healthz and /metrics, as other machines can reach it and [web] has no password_hash"
 
 
 @click.command()

@@ -154,14 +154,7 @@ def pages_app(
 ) -> ASGIApp:
     """Return the web application of a store; `corpus` returns None while the store is not open."""
     served = CorpusPages(source, corpus=corpus)
-    return build_web_app(
-        source,
-        pages=served.pages,
-        actions=served.actions,
-        names=web.hosts,
-        is_public=is_public,
-        is_read_only=web.read_only,
-    )
+    return build_web_app(source, web=web, pages=served.pages, actions=served.actions, is_public=is_public)
 
 
 class WebRun:

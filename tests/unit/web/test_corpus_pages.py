@@ -56,7 +56,7 @@ def clock() -> FakeClock:
     return made
 
 
-def client_of(browser: Browser | None, *, is_public: bool = False, is_read_only: bool = False) -> httpx.AsyncClient:
+def client_of(browser: Browser | None) -> httpx.AsyncClient:
     async def figures() -> None:
         return None
 
@@ -66,8 +66,7 @@ def client_of(browser: Browser | None, *, is_public: bool = False, is_read_only:
         metrics=Metrics(),
         clock=clock(),
     )
-    app = pages_app(source, corpus=lambda: browser, web=WebSettings(read_only=is_read_only), is_public=is_public)
-    transport = httpx.ASGITransport(app=app)
+    transport = httpx.ASGITransport(app=pages_app(source, corpus=lambda: browser, web=WebSettings()))
     return httpx.AsyncClient(base_url="http://127.0.0.1", transport=transport)
 
 
@@ -171,17 +170,6 @@ async def test_a_store_that_fails_or_is_not_open_is_said(store: Store, monkeypat
     assert (failing.status_code, "the disk is gone" in failing.text) == (503, True)
     assert [answer.status_code for answer in closed] == [200, 503, 503, 200]
     assert "the store is not open" in closed[1].text
-
-
-async def test_other_machines_get_health_and_metrics_alone() -> None:
-    async with client_of(None, is_public=True) as client:
-        answers = [
-            await client.get(path)
-            for path in ("/healthz", "/metrics", "/", "/search?q=a", "/articles/1", "/static/page.js")
-        ]
-
-    assert [answer.status_code for answer in answers] == [200, 200, 403, 403, 403, 403]
-    assert "ssh -L" in answers[2].text
 
 
 def test_a_plot_stacks_what_ended_in_each_span() -> None:
