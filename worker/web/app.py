@@ -31,7 +31,7 @@ from worker.models import Health, StoreStats
 from worker.ports import Clock
 from worker.web.access import STATIC, Access, FormGuard, RequireVisitor
 from worker.web.metrics import Metrics
-from worker.web.routes import EXPECTED, Action, Routes, WebPage
+from worker.web.routes import EXPECTED, Action, FeedPage, Routes, WebPage
 
 # Protection against DNS rebinding: a web page in a user's browser could let its own host name resolve to this
 # machine and so read the status pages. Requests with an unknown Host header are refused; a plain IP address or
@@ -192,12 +192,13 @@ def build_web_app(
     web: WebSettings,
     pages: Sequence[WebPage] = (),
     actions: Sequence[Action] = (),
+    feeds: Sequence[FeedPage] = (),
     is_public: bool = False,
 ) -> Starlette:
     """Return the application; with `is_public` other machines can reach it."""
     access = Access(web, clock=source.clock, is_public=is_public)
     guard = FormGuard(is_read_only=web.read_only)
-    routes = Routes(pages, actions, access=access, guard=guard, health=source.health, clock=source.clock)
+    routes = Routes(pages, actions, feeds, access=access, guard=guard, health=source.health, clock=source.clock)
     return Starlette(
         routes=[
             Route("/healthz", source.healthz, methods=["GET"]),

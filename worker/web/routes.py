@@ -1,6 +1,7 @@
 """How a page is registered: `WebPage` gives its path for people and programs, `Action` a form that changes something.
 
     WebPage(path="/articles/{article_id}", template="article.html", read=pages.article)
+    FeedPage(path="/feeds/articles.atom", read=pages.articles_feed)
     Action(path="/sources/{name}/pause", act=pages.pause)
 
 `read` is given the keywords it names, from path and query, and returns a frozen dataclass. `GET /articles/7` renders it
@@ -32,7 +33,7 @@ from worker.errors import ConfigurationError, NotFoundError, StoreError, UsageEr
 from worker.models import Health
 from worker.ports import Clock
 from worker.web.access import DATA, Access, FormGuard, address_of
-from worker.web.data import JsonObject, Parameter, Schemas, parameters_of, to_json
+from worker.web.data import ATOM, Feed, JsonObject, Parameter, Schemas, parameters_of, to_atom, to_json
 from worker.web.pages import environment
 
 API: Final = "/api/v1"
@@ -55,6 +56,14 @@ class WebPage:
     def data_path(self) -> str:
         """The path of the twin."""
         return API + (self.data or self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedPage:
+    """A feed; `read` returns a `Feed`, which is served as Atom."""
+
+    path: str
+    read: Callable[..., Awaitable[Feed]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +108,7 @@ class Routes:
         self,
         pages: Sequence[WebPage],
         actions: Sequence[Action],
+        feeds: Sequence[FeedPage],
         *,
         access: Access,
         guard: FormGuard,
@@ -106,7 +116,7 @@ class Routes:
         clock: Clock,
     ) -> None:
         self._pages = (*pages, WebPage(path="/api", template="api.html", read=self.describe, data="/paths"))
-        self._actions = actions
+        self._actions, self._feeds = actions, feeds
         self._access, self._guard, self._health, self._clock = access, guard, health, clock
         self._templates = environment()
 
@@ -120,6 +130,8 @@ class Routes:
         yield Route("/login", self._show_login, methods=["GET"])
         yield Route("/login", self._log_in, methods=["POST"])
         yield Route("/logout", self._log_out, methods=["POST"])
+        for feed in self._feeds:
+            yield Route(feed.path, partial(self._feed, feed), methods=["GET"])
         for action in self._actions:
             yield Route(action.path, partial(self._act, action, parameters_of(action.act)), methods=["POST"])
 
@@ -132,6 +144,13 @@ class Routes:
         if unknown := sorted(set(request.query_params) - known):
             raise UsageError(f"{unknown[0]}: no parameter of this path; it takes {', '.join(sorted(known)) or 'none'}")
         return JSONResponse(to_json(await _read(page, _values(parameters, request))))
+
+    async def _feed(self, feed: FeedPage, request: Request) -> Response:
+        async with asyncio.timeout(_PATIENCE.total_seconds()):
+            found = await feed.read()
+        scheme = "https" if self._access.is_https(request) else "http"
+        body = to_atom(found, base=f"{scheme}://{request.headers['host']}", path=feed.path)
+        return Response(body, media_type=ATOM)
 
     async def _act(self, action: Action, parameters: Sequence[Parameter], request: Request) -> Response:
         form = await self._guard.form(request)
