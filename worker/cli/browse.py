@@ -12,7 +12,6 @@ from worker.cli.base import DEFAULT_CONFIG, CommonOptions, options, print_json, 
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from worker.config.schema import WebSettings
     from worker.models import Passage, SearchHit, SearchResult
 
 
@@ -39,6 +38,7 @@ def web(common: CommonOptions, listen: str | None, read_only: bool, hash_passwor
     from worker.config.schema import with_listen
     from worker.config.types import is_loopback
     from worker.runs.pages import WebRun
+    from worker.web.access import served_to_others
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
@@ -46,7 +46,7 @@ def web(common: CommonOptions, listen: str | None, read_only: bool, hash_passwor
     settings = with_listen(settings, address)
     if read_only:
         settings = settings.model_copy(update={"web": settings.web.model_copy(update={"read_only": True})})
-    note = "" if is_loopback(address) else _public_note(settings.web)
+    note = "" if is_loopback(address) else f"; {served_to_others(settings.web)}"
     run = WebRun(settings, listen=address, config=common.config or DEFAULT_CONFIG)
     _, stopped_by = run_until_signal(lambda: run.run(lambda url: print_note(f"corpus-worker: serving {url}{note}")))
     raise SystemExit(128 + stopped_by)
@@ -62,13 +62,6 @@ def _print_hash() -> None:
         password = sys.stdin.readline().rstrip("\r\n")
     click.echo(hash_password(password))
     print_note("corpus-worker: put this line, between quotation marks, into [web] password_hash, and restart")
-
-
-def _public_note(web: WebSettings) -> str:
-    """Return what other machines are served."""
-    if web.password_hash or web.trusted_user_header:
-        return "; other machines have to log in, over a proxy with TLS, as http shows the password to the network"
-    return "; only /healthz and /metrics, as other machines can reach it and [web] has no password_hash"
 
 
 @click.command()

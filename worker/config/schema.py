@@ -288,9 +288,11 @@ class WebSettings(Section):
         """Check that other machines are served on explicit request only, and that a header has its proxies."""
         if self.listen and not self.allow_public and not is_loopback(self.listen):
             raise ValueError(
-                f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}": the pages '
-                "have no password and show every address; set allow_public = true to let others see them)"
+                f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}"; to let other '
+                "machines reach it, set allow_public = true, and password_hash to serve them the pages)"
             )
+        if self.trusted_user_header and not self.trusted_proxies:
+            raise ValueError('"trusted_proxies" beside "trusted_user_header": the proxies whose word is believed')
         return self
 
 

@@ -15,7 +15,6 @@ from typing import Annotated, Final
 from urllib.parse import quote
 
 import structlog
-from starlette.types import ASGIApp
 
 from worker.clock import SystemClock
 from worker.config.schema import Settings, WebSettings
@@ -25,8 +24,8 @@ from worker.models import ActivityCounts, Alarm, Health, RecentArticle, SearchRe
 from worker.models.records import LOST, source_warnings
 from worker.runs.reading import Browser, ShownArticle
 from worker.storage.store import open_read_only
-from worker.web.app import StatusSource, build_web_app
-from worker.web.data import Feed, FeedEntry, Within, cursor_values, make_cursor
+from worker.web.app import StatusSource, WebApp, build_web_app
+from worker.web.data import AtomFeed, FeedEntry, Within, cursor_values, make_cursor
 from worker.web.metrics import Metrics
 from worker.web.pages import SPANS, Plot, moment, plot, web_address
 from worker.web.routes import Action, FeedPage, WebPage
@@ -141,7 +140,7 @@ class CorpusPages:
         """Return an article with its fields, its cluster and its history."""
         return await self._open().article(article_id)
 
-    async def articles_feed(self) -> Feed:
+    async def articles_feed(self) -> AtomFeed:
         """Return the newest articles of the corpus."""
         corpus = self._open()
         tag = await corpus.tag()
@@ -158,9 +157,9 @@ class CorpusPages:
             )
             for each in await corpus.newest(limit=FEED_SIZE)
         )
-        return Feed(id=f"{tag}articles", title="New articles – Corpus Worker", entries=entries)
+        return AtomFeed(id=f"{tag}articles", title="New articles – Corpus Worker", entries=entries)
 
-    async def alarms_feed(self) -> Feed:
+    async def alarms_feed(self) -> AtomFeed:
         """Return what needs a person."""
         now, figures, tag = self._source.clock.now(), await self._source.recent(), await self._open().tag()
         found = [(name, each) for name, alarms in _warnings(figures, now=now).items() for each in alarms]
@@ -174,7 +173,7 @@ class CorpusPages:
             )
             for name, each in sorted(found, key=lambda pair: pair[1].since, reverse=True)
         )
-        return Feed(id=f"{tag}alarms", title="What needs a person – Corpus Worker", entries=entries)
+        return AtomFeed(id=f"{tag}alarms", title="What needs a person – Corpus Worker", entries=entries)
 
     async def pause(self, *, name: SourceName) -> None:
         """Stop polling a source."""
@@ -221,7 +220,7 @@ def _warnings(figures: StoreStats | None, *, now: datetime) -> dict[str, tuple[A
 
 def pages_app(
     source: StatusSource, *, corpus: Callable[[], Browser | None], web: WebSettings, is_public: bool = False
-) -> ASGIApp:
+) -> WebApp:
     """Return the web application of a store; `corpus` returns None while the store is not open."""
     served = CorpusPages(source, corpus=corpus)
     return build_web_app(

@@ -46,8 +46,8 @@ _CLOSED: Final = (
     "(`corpus-worker web --hash-password` makes it), or open the pages through this machine's loopback (`ssh -L`)\n"
 )
 _PROXIED: Final = (
-    "this request came through a proxy, and the pages have no password: set [web] password_hash, or "
-    "trusted_user_header and trusted_proxies\n"
+    "this request came through a proxy, and the pages have no password: set [web] password_hash, or list the proxy in "
+    "trusted_proxies if it lets nobody else in\n"
 )
 _UNNAMED: Final = "no user is named by a proxy that [web] trusted_proxies lists\n"
 _IDLE: Final = timedelta(hours=12)  # a session ends that is unused for so long: chosen as half a day
@@ -55,8 +55,17 @@ _LONGEST: Final = timedelta(days=7)  # a session ends after this in any case: ch
 _MAX_SESSIONS: Final = 100  # chosen: more than a team has; the one that is unused for longest makes way
 
 
+def served_to_others(web: WebSettings) -> str:
+    """Return in words what other machines are served at a public address."""
+    if web.password_hash or web.trusted_user_header:
+        return (
+            "other machines have to log in; http shows the password to the network, so put a proxy with TLS before it"
+        )
+    return "only /healthz and /metrics are served, as other machines can reach it and [web] has no password_hash"
+
+
 @dataclass(slots=True)
-class Session:
+class Login:
     """A login: when it was begun and last used, in seconds of the monotonic clock."""
 
     begun: float
@@ -71,7 +80,7 @@ class Access:
         self._proxies = [ipaddress.ip_network(each) for each in web.trusted_proxies]
         self._clock = clock
         self._check = PasswordCheck(web.password_hash, clock=clock) if web.password_hash else None
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, Login] = {}
         self.has_password = self._check is not None
         self.needs_login = is_public or self.has_password or bool(self._header)
         self.is_closed = is_public and not (self.has_password or self._header)
@@ -102,7 +111,11 @@ class Access:
             return False
         return any(found in network for network in self._proxies)
 
-    def _session(self, key: str) -> Session | None:
+    def is_proxied(self, request: Request) -> bool:
+        """Whether a request came through a proxy that the configuration does not name."""
+        return any(name in request.headers for name in _FORWARDED) and not self._is_proxy(_peer(request))
+
+    def _session(self, key: str) -> Login | None:
         now = self._clock.monotonic()
         session = self._sessions.get(key)
         if session and now - session.used < _IDLE.total_seconds() and now - session.begun < _LONGEST.total_seconds():
@@ -144,7 +157,7 @@ class Access:
         if len(self._sessions) >= _MAX_SESSIONS:
             del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].used)]
         session, now = secrets.token_urlsafe(32), self._clock.monotonic()
-        self._sessions[_digest(session)] = Session(begun=now, used=now)
+        self._sessions[_digest(session)] = Login(begun=now, used=now)
         request.state.new_session = session
         log.info("web.logged_in", address=address)
         return True
@@ -215,7 +228,7 @@ class RequireVisitor:
         path = request.scope["path"]
         if self._access.is_closed:
             return PlainTextResponse(_CLOSED, status_code=403)
-        if not self._access.needs_login and any(name in request.headers for name in _FORWARDED):
+        if not self._access.needs_login and self._access.is_proxied(request):
             return PlainTextResponse(_PROXIED, status_code=403)
         visitor = await self._access.visitor(request)
         if visitor is None and path == "/login" and self._access.has_password:

@@ -186,6 +186,10 @@ class StatusSource:
         return Response(body, headers={"Content-Type": content_type})
 
 
+WebApp = ASGIApp
+"""What `serve_pages` serves."""
+
+
 def build_web_app(
     source: StatusSource,
     *,

@@ -1,8 +1,8 @@
 """Pages as data: parameters read by their types, records written as JSON, and the JSON Schema of both.
 
 A record is a frozen dataclass. Its JSON has every field: an enumeration as its value, a time in ISO 8601, a duration in
-seconds, a tuple as an array. A cursor is the place in a list after which its next part begins. A `Feed` is written as
-Atom.
+seconds, a tuple as an array. A cursor is the place in a list after which its next part begins. An `AtomFeed` is
+written as XML.
 """
 
 from __future__ import annotations
@@ -280,7 +280,7 @@ class FeedEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feed:
+class AtomFeed:
     """A feed, the newest entry first; ids are `tag:` URIs (RFC 4151) that stay the same wherever it is served."""
 
     id: str
@@ -288,7 +288,7 @@ class Feed:
     entries: tuple[FeedEntry, ...]
 
 
-def to_atom(feed: Feed, *, base: str, path: str) -> bytes:
+def to_atom(feed: AtomFeed, *, base: str, path: str) -> bytes:
     """Return a feed as Atom; `base` is the address of this server, `path` that of the feed."""
     root = Element("feed", xmlns=_NAMESPACE)
     newest = max((entry.updated for entry in feed.entries), default=datetime.fromtimestamp(0, UTC))

@@ -33,7 +33,7 @@ from worker.errors import ConfigurationError, NotFoundError, StoreError, UsageEr
 from worker.models import Health
 from worker.ports import Clock
 from worker.web.access import DATA, Access, FormGuard, address_of
-from worker.web.data import ATOM, Feed, JsonObject, Parameter, Schemas, parameters_of, to_atom, to_json
+from worker.web.data import ATOM, AtomFeed, JsonObject, Parameter, Schemas, parameters_of, to_atom, to_json
 from worker.web.pages import environment
 
 API: Final = "/api/v1"
@@ -60,10 +60,10 @@ class WebPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedPage:
-    """A feed; `read` returns a `Feed`, which is served as Atom."""
+    """A feed; `read` returns a `AtomFeed`, which is served as Atom."""
 
     path: str
-    read: Callable[..., Awaitable[Feed]]
+    read: Callable[..., Awaitable[AtomFeed]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from worker.errors import UsageError
 from worker.runs.reading import Browser
 from worker.storage.store import Store, open_store
 from worker.web.data import (
-    Feed,
+    AtomFeed,
     FeedEntry,
     Schemas,
     Within,
@@ -232,7 +232,7 @@ def test_hostile_texts_in_a_feed_are_texts() -> None:
     hostile = "]]></title><script>&amp;\x00\x1b\ufffe\u202e\n  <a>"
     entry = FeedEntry(id="tag:a,2026:1", title=hostile, path="/articles/1", updated=datetime(2026, 11, 30, tzinfo=UTC),
                       via='https://a.example/"><x>', author=hostile, summary=hostile)  # fmt: skip
-    written = to_atom(Feed(id="tag:a,2026:0", title=hostile, entries=(entry,)), base="http://127.0.0.1", path="/a")
+    written = to_atom(AtomFeed(id="tag:a,2026:0", title=hostile, entries=(entry,)), base="http://127.0.0.1", path="/a")
 
     root = ET.fromstring(written)
 
