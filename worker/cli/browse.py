@@ -23,16 +23,23 @@ DEFAULT_LISTEN: Final = "127.0.0.1:8750"
     "--listen", metavar="HOST:PORT", help=f"The address [default: that of [web] listen, else {DEFAULT_LISTEN}]."
 )
 @click.option("--read-only", is_flag=True, help="Show no button that changes something, and refuse every change.")
+@click.option("--hash-password", is_flag=True, help="Print what [web] password_hash needs; serve nothing.")
 @options
-def web(common: CommonOptions, listen: str | None, read_only: bool) -> None:
+def web(common: CommonOptions, listen: str | None, read_only: bool, hash_password: bool) -> None:
     """Serve the web pages until stopped.
 
     They show an overview, search, and each article. This works beside a running daemon, which serves the same pages
     under [web] listen, and without one.
+
+    With --hash-password, a password is asked for, or read from standard input, and its hash is printed.
     """
+    if hash_password:
+        _print_hash()
+        return
     from worker.config.schema import with_listen
     from worker.config.types import is_loopback
     from worker.runs.pages import WebRun
+    from worker.web.access import served_to_others
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
@@ -40,8 +47,8 @@ def web(common: CommonOptions, listen: str | None, read_only: bool) -> None:
     settings = with_listen(settings, address)
     if read_only:
         settings = settings.model_copy(update={"web": settings.web.model_copy(update={"read_only": True})})
+    note = "" if is_loopback(address) else f"; {served_to_others(settings.web)}"
     run = WebRun(settings, listen=address, config=common.config_file())
-    note = "; only /healthz and /metrics, as other machines can reach it" if not is_loopback(address) else ""
 
     def report(url: str) -> None:
         print_note(f"corpus-worker: serving {url}{note}")
@@ -51,6 +58,18 @@ def web(common: CommonOptions, listen: str | None, read_only: bool) -> None:
 
     _, stopped_by = run_until_signal(lambda: run.run(report))
     raise SystemExit(128 + stopped_by)
+
+
+def _print_hash() -> None:
+    """Print the hash of a password that is typed twice, or is the first line of standard input."""
+    from worker.web.passwords import hash_password
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt="Again", err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    click.echo(hash_password(password))
+    print_note("corpus-worker: put this line, between quotation marks, into [web] password_hash, and restart")
 
 
 @click.command(epilog=examples("search đường sắt", "search '\"cao tốc\" source:example' --limit 5"))

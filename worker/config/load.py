@@ -98,6 +98,10 @@ def masked_values(settings: Settings) -> dict[str, object]:
     """Return settings as JSON-like values for printing, secrets masked."""
     values: dict[str, object] = settings.model_dump(mode="json", exclude_none=True)
     values["store"] = {"url": mask_url(settings.store.url)}
+    values["web"] = {
+        **settings.web.model_dump(mode="json"),
+        "password_hash": "***" if settings.web.password_hash else "",
+    }
     return values
 
 
@@ -243,6 +247,10 @@ def _expected(problem: ErrorDetails) -> str:
 
 def _quoted(value: object, *, place: Sequence[int | str] = ()) -> str:
     """Return a found value as JSON; secrets are masked first, as quoting could hide them from the patterns."""
+    if isinstance(value, Mapping) and "password_hash" in value:
+        value = {**value, "password_hash": "***"}
+    if tuple(place) == ("web", "password_hash"):
+        value = "***"  # perhaps the password itself
     text = json.dumps(_masked(value, mask_url if place[:1] == ("store",) else _without_login), ensure_ascii=False)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 

@@ -23,6 +23,7 @@ from worker.config.types import (
     Language,
     Listen,
     Network,
+    PasswordHash,
     Paths,
     Pattern,
     Share,
@@ -272,21 +273,26 @@ class DaemonSettings(Section):
 
 
 class WebSettings(Section):
-    """Where the daemon serves its status page, health check and metrics; empty `listen`: nowhere."""
+    """Where the daemon serves its pages, health check and metrics, and to whom; empty `listen`: nowhere."""
 
     listen: Listen = ""
     allow_public: bool = False  # True: other addresses than loopback may be listened on
     read_only: bool = False  # True: nothing can be changed on the pages
     hosts: tuple[Word, ...] = Field(default=(), strict=False)  # accepted Host headers besides addresses and localhost
+    password_hash: PasswordHash = ""  # of the password for the pages; empty: none on loopback, no pages elsewhere
+    trusted_user_header: Word | Literal[""] = ""  # in which a trusted proxy names the user it has let in
+    trusted_proxies: tuple[Network, ...] = Field(default=(), strict=False)  # whose headers are believed
 
     @model_validator(mode="after")
     def _kept_private(self) -> Self:
-        """Check that pages without a password are only served to other machines on explicit request."""
+        """Check that other machines are served on explicit request only, and that a header has its proxies."""
         if self.listen and not self.allow_public and not is_loopback(self.listen):
             raise ValueError(
-                f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}": the pages '
-                "have no password and show every address; set allow_public = true to let others see them)"
+                f'"listen" on this machine\'s loopback, such as "127.0.0.1:8750" (found "{self.listen}"; to let other '
+                "machines reach it, set allow_public = true, and password_hash to serve them the pages)"
             )
+        if self.trusted_user_header and not self.trusted_proxies:
+            raise ValueError('"trusted_proxies" beside "trusted_user_header": the proxies whose word is believed')
         return self
 
 

@@ -150,6 +150,24 @@ def _network(value: str) -> str:
         raise ValueError('a network such as "127.0.0.0/8" or "fd00::/8"') from None
 
 
+PASSWORD_HASH: Final = re.compile(
+    r"\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})"
+)
+"""The hash of a password in the PHC string format: parameters of scrypt, salt and digest."""
+_MAX_SCRYPT: Final = (20, 16, 16)
+"""The largest ln, r and p of a hash. Chosen: 2 GB and sixteen rounds are more than any login needs."""
+
+
+def _password_hash(value: str) -> str:
+    """Return the hash of a password, or an empty text; raises ValueError."""
+    match = PASSWORD_HASH.fullmatch(value)
+    if value and not (
+        match and all(0 < int(found) <= most for found, most in zip(match.groups(), _MAX_SCRYPT, strict=False))
+    ):
+        raise ValueError("a hash, as `corpus-worker web --hash-password` makes it")
+    return value
+
+
 def _endpoint(value: str) -> str:
     """Return a `host:port` in lower case; raises ValueError."""
     match = _ENDPOINT.fullmatch(value)
@@ -296,6 +314,7 @@ Network = Annotated[str, AfterValidator(_network)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Listen = Annotated[str, AfterValidator(_listen)]
 """A local address and port to listen on, or empty."""
+PasswordHash = Annotated[str, AfterValidator(_password_hash)]
 Language = Annotated[str, AfterValidator(_language)]
 Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
 Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]

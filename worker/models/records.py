@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from worker.models.articles import Article
-from worker.models.sources import Authority, Kind, Relation, Source, SourceState, State
+from worker.models.sources import Alarm, Authority, Kind, Relation, Source, SourceState, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +245,12 @@ class ClusterMember:
     revision: int
 
 
+LOST_REASONS: Final = ("timeout", "crash", "memory")
+"""The reasons of rejected pages that are errors of the worker: the page ended an extraction process."""
+LOST: Final = "lost"
+"""The state of such pages in `ActivityCounts`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityCounts:
     """How often candidates ended in each state: `hours` maps an hour and a state to a number.
@@ -309,13 +315,17 @@ class SourceStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecentArticle:
-    """An article stored recently. Its title and URL are text from the web: escape them for display."""
+    """An article stored recently. Its title, summary and URL are text from the web: escape them for display."""
 
     id: int
     title: str
     url: str
     source: str
     at: datetime
+    published_at: datetime | None = None
+    language: str = ""
+    words: int = 0
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,23 +364,25 @@ GAP_SHOWN_FOR: Final = timedelta(days=7)
 """How long a gap between two polls is reported: long enough for someone who looks at `status` once a week."""
 
 
-def source_warnings(source: SourceStats, *, now: datetime, moment: Callable[[datetime], str]) -> list[str]:
-    """Return a sentence for each problem of a source: failed polls, recent gaps, drift of its articles.
+def source_warnings(source: SourceStats, *, now: datetime, moment: Callable[[datetime], str]) -> list[Alarm]:
+    """Return a sentence for each problem of a source, in `detail`: failed polls, recent gaps, drift of its articles.
 
     The list is empty for a healthy or paused source. `moment` formats a time for display.
     """
     if source.paused:
         return []
-    state, learned = source.state, source.state.learned
-    found = []
+    state, learned, found = source.state, source.state.learned, []
     if state.error:
         since = learned.failing_since or state.succeeded_at
         when = f"since {moment(since)}" if since else "from the first poll on"
-        found.append(f"{_counted(state.failures, 'failed poll')} {when}: {state.error}")
+        text = f"{_counted(state.failures, 'failed poll')} {when}: {state.error}"
+        found.append(Alarm(what="polls", since=since or now, detail=text))
     if learned.gap_at and now - learned.gap_at < GAP_SHOWN_FOR:
-        gaps = _counted(learned.gaps, "gap")
-        found.append(f"{gaps}, the last at {moment(learned.gap_at)}: items may have been missed")
-    return found + [f"{alarm.what} since {moment(alarm.since)}: {alarm.detail}" for alarm in learned.alarms]
+        text = f"{_counted(learned.gaps, 'gap')}, the last at {moment(learned.gap_at)}: items may have been missed"
+        found.append(Alarm(what="gap", since=learned.gap_at, detail=text))
+    return found + [
+        replace(alarm, detail=f"{alarm.what} since {moment(alarm.since)}: {alarm.detail}") for alarm in learned.alarms
+    ]
 
 
 def _counted(count: int, what: str) -> str:

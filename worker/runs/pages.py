@@ -12,27 +12,30 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import quote
 
 import structlog
-from starlette.types import ASGIApp
 
 from worker.clock import SystemClock
 from worker.config.schema import Settings, WebSettings
 from worker.config.types import is_loopback
 from worker.errors import StoreError
-from worker.models import ActivityCounts, Health, SearchResult, StoreStats
-from worker.models.records import source_warnings
+from worker.models import ActivityCounts, Alarm, Health, RecentArticle, SearchResult, StoreStats
+from worker.models.records import LOST, source_warnings
 from worker.runs.reading import Browser, ShownArticle
 from worker.storage.store import open_read_only
-from worker.web.app import StatusSource, build_web_app
-from worker.web.data import cursor_values, make_cursor
+from worker.web.app import StatusSource, WebApp, build_web_app
+from worker.web.data import AtomFeed, FeedEntry, Within, cursor_values, make_cursor
 from worker.web.metrics import Metrics
-from worker.web.pages import SPANS, Plot, moment, plot
-from worker.web.routes import Action, WebPage
+from worker.web.pages import SPANS, Plot, moment, plot, web_address
+from worker.web.routes import Action, FeedPage, WebPage
 from worker.web.server import serve_pages
 
 log = structlog.get_logger()
 
+LOST_SHOWN_FOR: Final = timedelta(days=7)
+"""How long lost pages are shown: long enough for someone who looks once a week."""
+FEED_SIZE: Final = 100  # articles in the feed; chosen: more than come in between two looks of a feed reader
 PAGE_SIZE: Final = 20  # results on a page: a screen or two
 _MAX_OFFSET: Final = 980  # the last page of results
 _PATIENCE: Final = timedelta(seconds=20)  # chosen: as long as a person waits for a page
@@ -40,18 +43,23 @@ _ACTIVITY_AGE: Final = timedelta(seconds=30)  # for how long the plots are kept:
 
 Query = Annotated[str, "words that a text has to have, with filters as in `corpus-worker search`"]
 Cursor = Annotated[str, "`next` of the part before"]
+Limit = Annotated[int, Within(1, 1000), "the most rows"]
 ArticleId = Annotated[int, "the id of a text"]
 SourceName = Annotated[str, "the name of a source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """The state of the worker and its store; `warnings` are sentences for a person, by source."""
+    """The state of the worker and its store; `warnings` are the problems of each source.
+
+    `lost` counts the pages that errors of the worker have cost in the last week.
+    """
 
     health: Health
     figures: StoreStats | None
     plots: tuple[Plot, ...]
-    warnings: Mapping[str, tuple[str, ...]]
+    warnings: Mapping[str, tuple[Alarm, ...]]
+    lost: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +73,14 @@ class SearchResults:
     previous: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewArticles:
+    """A part of the list of the articles that are exported, the newest first."""
+
+    articles: tuple[RecentArticle, ...]
+    next: str | None
+
+
 class CorpusPages:
     """Reads what the pages show of an open store, and makes their changes."""
 
@@ -74,7 +90,12 @@ class CorpusPages:
         self.pages = (
             WebPage(path="/", data="/overview", template="overview.html", read=self.overview),
             WebPage(path="/search", template="search.html", read=self.search),
+            WebPage(path="/articles", template="articles.html", read=self.articles),
             WebPage(path="/articles/{article_id}", template="article.html", read=self.article),
+        )
+        self.feeds = (
+            FeedPage(path="/feeds/articles.atom", read=self.articles_feed),
+            FeedPage(path="/feeds/alarms.atom", read=self.alarms_feed),
         )
         self.actions = (
             Action(path="/sources/{name}/pause", act=self.pause),
@@ -89,10 +110,10 @@ class CorpusPages:
             health=self._source.health(),
             figures=figures,
             plots=tuple(plot(span, hours, now=now) for span, *_ in SPANS) if hours else (),
-            warnings={
-                each.name: tuple(source_warnings(each, now=now, moment=moment))
-                for each in (figures.sources if figures else ())
-            },
+            warnings=_warnings(figures, now=now),
+            lost=sum(
+                number for (hour, state), number in hours.items() if state == LOST and now - hour < LOST_SHOWN_FOR
+            ),
         )
 
     async def search(self, *, q: Query = "", cursor: Cursor = "") -> SearchResults:
@@ -108,9 +129,51 @@ class CorpusPages:
             previous=make_cursor(max(0, offset - PAGE_SIZE)) if offset else None,
         )
 
+    async def articles(self, *, cursor: Cursor = "", limit: Limit = 50) -> NewArticles:
+        """Return the articles of the corpus, without copies and earlier versions, the newest first."""
+        (before,) = cursor_values(cursor, int) or (None,)
+        found = await self._open().newest(limit=limit + 1, before=before)
+        more = len(found) > limit
+        return NewArticles(articles=found[:limit], next=make_cursor(found[limit - 1].id) if more else None)
+
     async def article(self, *, article_id: ArticleId) -> ShownArticle | None:
         """Return an article with its fields, its cluster and its history."""
         return await self._open().article(article_id)
+
+    async def articles_feed(self) -> AtomFeed:
+        """Return the newest articles of the corpus."""
+        corpus = self._open()
+        tag = await corpus.tag()
+        entries = tuple(
+            FeedEntry(
+                id=f"{tag}articles/{each.id}",
+                title=each.title or "no title",
+                path=f"/articles/{each.id}",
+                updated=each.at,
+                published=each.published_at,
+                via=web_address(each.url),
+                author=each.source,
+                summary=each.summary,
+            )
+            for each in await corpus.newest(limit=FEED_SIZE)
+        )
+        return AtomFeed(id=f"{tag}articles", title="New articles – Corpus Worker", entries=entries)
+
+    async def alarms_feed(self) -> AtomFeed:
+        """Return what needs a person."""
+        now, figures, tag = self._source.clock.now(), await self._source.recent(), await self._open().tag()
+        found = [(name, each) for name, alarms in _warnings(figures, now=now).items() for each in alarms]
+        entries = tuple(
+            FeedEntry(
+                id=f"{tag}alarms/{name}/{quote(each.what)}/{each.since:%Y%m%dT%H%M%SZ}",
+                title=f"{name}: {each.what}",
+                path="/",
+                updated=each.since,
+                summary=each.detail,
+            )
+            for name, each in sorted(found, key=lambda pair: pair[1].since, reverse=True)
+        )
+        return AtomFeed(id=f"{tag}alarms", title="What needs a person – Corpus Worker", entries=entries)
 
     async def pause(self, *, name: SourceName) -> None:
         """Stop polling a source."""
@@ -149,18 +212,19 @@ class CorpusPages:
         return hours
 
 
+def _warnings(figures: StoreStats | None, *, now: datetime) -> dict[str, tuple[Alarm, ...]]:
+    """Return the problems of each source."""
+    sources = figures.sources if figures else ()
+    return {each.name: tuple(source_warnings(each, now=now, moment=moment)) for each in sources}
+
+
 def pages_app(
     source: StatusSource, *, corpus: Callable[[], Browser | None], web: WebSettings, is_public: bool = False
-) -> ASGIApp:
+) -> WebApp:
     """Return the web application of a store; `corpus` returns None while the store is not open."""
     served = CorpusPages(source, corpus=corpus)
     return build_web_app(
-        source,
-        pages=served.pages,
-        actions=served.actions,
-        names=web.hosts,
-        is_public=is_public,
-        is_read_only=web.read_only,
+        source, web=web, pages=served.pages, actions=served.actions, feeds=served.feeds, is_public=is_public
     )
 
 

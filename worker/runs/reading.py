@@ -22,6 +22,7 @@ from worker.models import (
     CandidateRecord,
     ClusterMember,
     Kind,
+    RecentArticle,
     Relation,
     SearchResult,
     Source,
@@ -239,6 +240,14 @@ class Browser:
     async def search(self, query: str, *, limit: int, offset: int) -> SearchResult:
         """Return the texts that meet a query; raises StoreError."""
         return await self._offload(self._reader.search, query, limit=limit, offset=offset)
+
+    async def newest(self, *, limit: int, before: int | None = None) -> tuple[RecentArticle, ...]:
+        """Return the exported articles from before an id, the newest first; raises StoreError."""
+        return await self._offload(self._reader.newest, limit=limit, before=before, heads=True)
+
+    async def tag(self) -> str:
+        """Return the beginning of the ids in feeds (RFC 4151): the same wherever this store is; raises StoreError."""
+        return f"tag:corpus-worker.invalid,2026:{await self._offload(self._reader.identity) or 'store'}/"
 
     async def article(self, article_id: int) -> ShownArticle | None:
         """Return an article with its history and its cluster, None if there is none; raises StoreError."""

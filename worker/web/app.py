@@ -25,12 +25,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.config.schema import WebSettings
 from worker.errors import StoreError
 from worker.models import Health, StoreStats
 from worker.ports import Clock
-from worker.web.access import FormGuard
+from worker.web.access import STATIC, Access, FormGuard, RequireVisitor
 from worker.web.metrics import Metrics
-from worker.web.routes import EXPECTED, Action, Routes, WebPage
+from worker.web.routes import EXPECTED, Action, FeedPage, Routes, WebPage
 
 # Protection against DNS rebinding: a web page in a user's browser could let its own host name resolve to this
 # machine and so read the status pages. Requests with an unknown Host header are refused; a plain IP address or
@@ -116,7 +117,6 @@ class SecureHeaders:
 
 log = structlog.get_logger()
 
-STATIC: Final = "/static/"
 _FILES: Final = Path(__file__).with_name("static")
 STATS_MAX_AGE: Final = timedelta(seconds=10)
 """For how long statistics of the store are cached: the store is queried no more often, however many requests come."""
@@ -124,10 +124,6 @@ STATS_REST_FACTOR: Final = 50
 """Statistics are cached for at least 50 times the duration of their query, so they cost the store 2% at most."""
 STORE_TIMEOUT: Final = timedelta(seconds=5)
 """How long a request waits for the store: half of Prometheus' default scrape timeout of ten seconds."""
-PUBLIC: Final = (
-    "only /healthz and /metrics are served to other machines: the pages have no password; open them through this "
-    "machine's loopback, for example with `ssh -L`\n"
-)
 
 
 class StatusSource:
@@ -190,33 +186,34 @@ class StatusSource:
         return Response(body, headers={"Content-Type": content_type})
 
 
+WebApp = ASGIApp
+"""What `serve_pages` serves."""
+
+
 def build_web_app(
     source: StatusSource,
     *,
+    web: WebSettings,
     pages: Sequence[WebPage] = (),
     actions: Sequence[Action] = (),
-    names: Collection[str] = (),
+    feeds: Sequence[FeedPage] = (),
     is_public: bool = False,
-    is_read_only: bool = False,
 ) -> Starlette:
-    """Return the application; `names` are the accepted host names besides IP addresses and localhost.
-
-    With `is_public` other machines can reach it, and only health and metrics are served.
-    """
-    guard = FormGuard(is_read_only=is_read_only)
-    routes = Routes(pages, actions, guard=guard, health=source.health, clock=source.clock)
-    files = Mount(STATIC.rstrip("/"), StaticFiles(directory=_FILES))
-    own = [Route("/{path:path}", _refuse, methods=["GET"])] if is_public else [*routes.routes(), files]
+    """Return the application; with `is_public` other machines can reach it."""
+    access = Access(web, clock=source.clock, is_public=is_public)
+    guard = FormGuard(is_read_only=web.read_only)
+    routes = Routes(pages, actions, feeds, access=access, guard=guard, health=source.health, clock=source.clock)
     return Starlette(
         routes=[
             Route("/healthz", source.healthz, methods=["GET"]),
             Route("/metrics", source.metrics_page, methods=["GET"]),
-            *own,
+            *routes.routes(),
+            Mount(STATIC.rstrip("/"), StaticFiles(directory=_FILES)),
         ],
-        middleware=[Middleware(SecureHeaders), Middleware(TrustedHosts, names=names)],
+        middleware=[
+            Middleware(SecureHeaders),
+            Middleware(TrustedHosts, names=web.hosts),
+            Middleware(RequireVisitor, access=access),
+        ],
         exception_handlers=dict.fromkeys(EXPECTED, routes.failed),
     )
-
-
-async def _refuse(request: Request) -> Response:  # noqa: ARG001 - the answer is the same for all
-    return PlainTextResponse(PUBLIC, status_code=403)

@@ -1,7 +1,8 @@
 """Pages as data: parameters read by their types, records written as JSON, and the JSON Schema of both.
 
 A record is a frozen dataclass. Its JSON has every field: an enumeration as its value, a time in ISO 8601, a duration in
-seconds, a tuple as an array. A cursor is the place in a list after which its next part begins.
+seconds, a tuple as an array. A cursor is the place in a list after which its next part begins. An `AtomFeed` is
+written as XML.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 from worker.errors import UsageError
+from worker.logs import escape as visible
 
 JsonObject = dict[str, Any]
 
@@ -254,3 +257,68 @@ class Schemas:
         hints = get_type_hints(kind, include_extras=True)
         properties = {field.name: self.of(hints[field.name]) for field in fields(kind)}
         return {"type": "object", **description, "properties": properties, "required": list(properties)}
+
+
+# Feeds (Atom, RFC 4287).
+
+ATOM: Final = "application/atom+xml"
+_NAMESPACE: Final = "http://www.w3.org/2005/Atom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedEntry:
+    """An entry of a feed: `path` is its page here, `via` the page it was taken from. All texts may be from outside."""
+
+    id: str
+    title: str
+    path: str
+    updated: datetime
+    published: datetime | None = None
+    via: str = ""
+    author: str = ""
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtomFeed:
+    """A feed, the newest entry first; ids are `tag:` URIs (RFC 4151) that stay the same wherever it is served."""
+
+    id: str
+    title: str
+    entries: tuple[FeedEntry, ...]
+
+
+def to_atom(feed: AtomFeed, *, base: str, path: str) -> bytes:
+    """Return a feed as Atom; `base` is the address of this server, `path` that of the feed."""
+    root = Element("feed", xmlns=_NAMESPACE)
+    newest = max((entry.updated for entry in feed.entries), default=datetime.fromtimestamp(0, UTC))
+    _add(root, "id", feed.id)
+    _add(root, "title", feed.title)
+    _add(root, "updated", newest.isoformat())
+    _add(SubElement(root, "author"), "name", "Corpus Worker")
+    SubElement(root, "link", rel="self", type=ATOM, href=base + path)
+    SubElement(root, "link", rel="alternate", type="text/html", href=f"{base}/")
+    for entry in feed.entries:
+        _add_entry(SubElement(root, "entry"), entry, base)
+    written: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
+
+
+def _add_entry(element: Element, entry: FeedEntry, base: str) -> None:
+    _add(element, "id", entry.id)
+    _add(element, "title", entry.title)
+    _add(element, "updated", entry.updated.isoformat())
+    if entry.published:
+        _add(element, "published", entry.published.isoformat())
+    SubElement(element, "link", rel="alternate", type="text/html", href=base + entry.path)
+    if entry.via:
+        SubElement(element, "link", rel="via", href=visible(entry.via))
+    if entry.author:
+        _add(SubElement(element, "author"), "name", entry.author)
+    if entry.summary:
+        _add(element, "summary", entry.summary)
+
+
+def _add(parent: Element, name: str, text: str) -> None:
+    """Add an element with a text: markup in it is escaped, control characters are made visible."""
+    SubElement(parent, name).text = visible(" ".join(text.split()))

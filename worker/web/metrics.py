@@ -15,13 +15,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
 from worker.models import Claim, Health, Outcome, Source, SourceStats, State, StoreStats
+from worker.models.records import LOST_REASONS
 
 # Buckets of `stage_seconds`: from a fingerprint (about a millisecond) to the deadline of a fetch (a minute).
 _SECONDS: Final = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
 _OPEN_METRICS: Final = "application/openmetrics-text"
 _STAGES: Final = ("fetch", "extract", "fingerprint", "settle")
-# Reasons of rejection for which the page's extraction process was ended.
-_PROCESS_LOST: Final = frozenset({"timeout", "crash", "memory"})
 
 
 class Metrics:
@@ -80,7 +79,7 @@ class Metrics:
     def settled(self, claim: Claim, outcome: Outcome) -> None:  # noqa: ARG002 - URLs are no labels: too many values
         """Count the outcome of one candidate, and the extraction process if the page ended one."""
         self._outcomes.labels(outcome.state.value, outcome.reason).inc()
-        if outcome.state is State.REJECTED and outcome.reason in _PROCESS_LOST:
+        if outcome.state is State.REJECTED and outcome.reason in LOST_REASONS:
             self._processes.labels(outcome.reason).inc()
 
     def render(self, *, accept: str, health: Health, figures: StoreStats | None) -> tuple[bytes, str]:

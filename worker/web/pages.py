@@ -18,13 +18,14 @@ from markupsafe import Markup
 from worker.config.types import format_age, format_countdown, format_duration, format_rounded
 from worker.logs import escape as visible
 from worker.models import State
+from worker.models.records import LOST
 
 # The plots of the overview: how candidates ended, in hours, days and weeks.
 
 KINDS: Final[Mapping[str, frozenset[str]]] = {
     "stored": frozenset({"stored", "revised"}),
     "copies": frozenset({"duplicate"}),
-    "rejected": frozenset({"rejected", "blocked"}),
+    "rejected": frozenset({"rejected", "blocked", LOST}),
     "failed": frozenset({"failed"}),
 }
 """What the plots show, and the states that count for it; the order is that of the stack, from below."""
@@ -117,7 +118,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "age": format_age, "countdown": format_countdown, "duration": format_duration, "rounded": format_rounded,
-        "moment": moment, "web_address": _web_address, "number": "{:,}".format, "one_line": _one_line,
+        "moment": moment, "web_address": web_address, "number": "{:,}".format, "one_line": _one_line,
     }  # fmt: skip
     made.globals |= {"kinds": tuple(KINDS), "states": tuple(State)}
     return made
@@ -135,7 +136,7 @@ def moment(when: datetime) -> str:
     return when.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _web_address(url: str) -> str:
+def web_address(url: str) -> str:
     """Return a URL that may be a link: one of the web; empty for all others, such as `javascript:`."""
     return url if url.lower().startswith(("http://", "https://")) else ""
 

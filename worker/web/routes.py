@@ -1,6 +1,7 @@
 """How a page is registered: `WebPage` gives its path for people and programs, `Action` a form that changes something.
 
     WebPage(path="/articles/{article_id}", template="article.html", read=pages.article)
+    FeedPage(path="/feeds/articles.atom", read=pages.articles_feed)
     Action(path="/sources/{name}/pause", act=pages.pause)
 
 `read` is given the keywords it names, from path and query, and returns a frozen dataclass. `GET /articles/7` renders it
@@ -31,8 +32,8 @@ from starlette.routing import BaseRoute, Route
 from worker.errors import ConfigurationError, NotFoundError, StoreError, UsageError
 from worker.models import Health
 from worker.ports import Clock
-from worker.web.access import FormGuard
-from worker.web.data import JsonObject, Parameter, Schemas, parameters_of, to_json
+from worker.web.access import DATA, Access, FormGuard, address_of
+from worker.web.data import ATOM, AtomFeed, JsonObject, Parameter, Schemas, parameters_of, to_atom, to_json
 from worker.web.pages import environment
 
 API: Final = "/api/v1"
@@ -55,6 +56,14 @@ class WebPage:
     def data_path(self) -> str:
         """The path of the twin."""
         return API + (self.data or self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedPage:
+    """A feed; `read` returns a `AtomFeed`, which is served as Atom."""
+
+    path: str
+    read: Callable[..., Awaitable[AtomFeed]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +108,16 @@ class Routes:
         self,
         pages: Sequence[WebPage],
         actions: Sequence[Action],
+        feeds: Sequence[FeedPage],
         *,
+        access: Access,
         guard: FormGuard,
         health: Callable[[], Health],
         clock: Clock,
     ) -> None:
         self._pages = (*pages, WebPage(path="/api", template="api.html", read=self.describe, data="/paths"))
-        self._actions = actions
-        self._guard, self._health, self._clock = guard, health, clock
+        self._actions, self._feeds = actions, feeds
+        self._access, self._guard, self._health, self._clock = access, guard, health, clock
         self._templates = environment()
 
     def routes(self) -> Iterator[BaseRoute]:
@@ -116,6 +127,11 @@ class Routes:
             parameters = parameters_of(page.read)
             yield Route(page.path, partial(self._show, page, parameters), methods=["GET"])
             yield Route(page.data_path, partial(self._give, page, parameters), methods=["GET"])
+        yield Route("/login", self._show_login, methods=["GET"])
+        yield Route("/login", self._log_in, methods=["POST"])
+        yield Route("/logout", self._log_out, methods=["POST"])
+        for feed in self._feeds:
+            yield Route(feed.path, partial(self._feed, feed), methods=["GET"])
         for action in self._actions:
             yield Route(action.path, partial(self._act, action, parameters_of(action.act)), methods=["POST"])
 
@@ -129,11 +145,43 @@ class Routes:
             raise UsageError(f"{unknown[0]}: no parameter of this path; it takes {', '.join(sorted(known)) or 'none'}")
         return JSONResponse(to_json(await _read(page, _values(parameters, request))))
 
+    async def _feed(self, feed: FeedPage, request: Request) -> Response:
+        async with asyncio.timeout(_PATIENCE.total_seconds()):
+            found = await feed.read()
+        scheme = "https" if self._access.is_https(request) else "http"
+        body = to_atom(found, base=f"{scheme}://{request.headers['host']}", path=feed.path)
+        return Response(body, media_type=ATOM)
+
     async def _act(self, action: Action, parameters: Sequence[Parameter], request: Request) -> Response:
         form = await self._guard.form(request)
         target = await action.act(**_values(parameters, request, form))
-        back = "".join(form.get("back", []))
-        return RedirectResponse(target or (back if _LOCAL.fullmatch(back) else "/"), status_code=303)
+        return RedirectResponse(target or _local("".join(form.get("back", []))), status_code=303)
+
+    # Login.
+
+    async def _show_login(self, request: Request) -> Response:
+        back = _local(request.query_params.get("back", ""))
+        if not self._access.asks(request):
+            return RedirectResponse(back, status_code=303)
+        answer = self._page(request, "login.html", back=back, is_wrong=False)
+        self._access.set_login_cookie(request, answer)
+        return answer
+
+    async def _log_in(self, request: Request) -> Response:
+        form = await self._guard.form(request, changes=False)
+        back = _local(request.query_params.get("back", ""))
+        if await self._access.log_in(request, "".join(form.get("password", []))):
+            answer: Response = RedirectResponse(back, status_code=303)
+            self._access.set_cookies(request, answer)
+            return answer
+        return self._page(request, "login.html", status=403, back=back, is_wrong=True)
+
+    async def _log_out(self, request: Request) -> Response:
+        await self._guard.form(request, changes=False)
+        self._access.log_out(request)
+        answer = RedirectResponse("/login", status_code=303)
+        self._access.set_cookies(request, answer)
+        return answer
 
     # What a page shows.
 
@@ -141,7 +189,7 @@ class Routes:
         """Return the page, or the record, for a request that cannot be served: why, and what to do."""
         problem = _problem(error)
         headers = error.headers if isinstance(error, HTTPException) else None
-        if request.url.path.startswith(f"{API}/"):
+        if request.scope["path"].startswith(DATA):
             return JSONResponse(to_json(problem), status_code=problem.status, headers=headers)
         return self._page(request, "error.html", status=problem.status, headers=headers, detail=problem.error)
 
@@ -159,17 +207,16 @@ class Routes:
             now=self._clock.now(),
             status=status,
             can_change=not self._guard.is_read_only,
+            has_session=self._access.has_session(request),
             csrf=partial(self._form_token, request),
             **values,
         )
         return HTMLResponse(body, status_code=status, headers=headers)
 
     def _form_token(self, request: Request) -> Markup:
-        """Return the hidden fields of a form: its token, and the page to come back to."""
-        query = request.url.query
-        back = request.scope["raw_path"].decode("ascii", "replace") + (f"?{query}" if query else "")
+        """Return the hidden fields of a form: its token, and the page to come back to afterwards."""
         fields = self._templates.get_template("form_token.html")
-        return Markup(fields.render(token=self._guard.token(request), back=back))  # noqa: S704 - escaped in there
+        return Markup(fields.render(token=self._guard.token(request), back=address_of(request)))  # noqa: S704 - escaped in there
 
     # The description of all pages.
 
@@ -243,7 +290,12 @@ def _more(request: Request, cursor: str | None) -> str:
     if not cursor:
         return ""
     others = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return f"{request.url.path}?{urlencode([*others, ('cursor', cursor)])}"
+    return f"{address_of(request).partition('?')[0]}?{urlencode([*others, ('cursor', cursor)])}"
+
+
+def _local(path: str) -> str:
+    """Return a path of this server, the overview for anything else."""
+    return path if _LOCAL.fullmatch(path) else "/"
 
 
 def _problem(error: Exception) -> Problem:

@@ -11,7 +11,8 @@ from worker.models.sources import Alarm, PollHistory
 
 
 def told(state: SourceState) -> list[str]:
-    return source_warnings(SourceStats(name="bao", state=state), now=START, moment=datetime.isoformat)
+    found = source_warnings(SourceStats(name="bao", state=state), now=START, moment=datetime.isoformat)
+    return [each.detail for each in found]
 
 
 def test_a_healthy_or_new_source_has_no_warnings() -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
@@ -18,7 +19,17 @@ from tests.unit.web.test_corpus_pages import client_of, clock
 from worker.errors import UsageError
 from worker.runs.reading import Browser
 from worker.storage.store import Store, open_store
-from worker.web.data import Schemas, Within, cursor_values, make_cursor, parameters_of, to_json
+from worker.web.data import (
+    AtomFeed,
+    FeedEntry,
+    Schemas,
+    Within,
+    cursor_values,
+    make_cursor,
+    parameters_of,
+    to_atom,
+    to_json,
+)
 
 
 @pytest.fixture
@@ -82,7 +93,7 @@ def is_a(kind: str, value: object) -> bool:
 async def test_every_path_answers_as_it_is_described(client: httpx.AsyncClient) -> None:
     described = (await client.get("/api/v1/openapi.json")).json()
     components = described["components"]["schemas"]
-    given = {"q": "duong", "article_id": "1", "cursor": ""}
+    given = {"q": "duong", "article_id": "1", "cursor": "", "limit": "3"}
 
     found: list[str] = []
     for path, operations in described["paths"].items():
@@ -215,3 +226,17 @@ def test_a_cursor_that_a_list_has_not_made_is_refused() -> None:
                          (make_cursor(1 << 70), (int,)), (made[:-3], (int, str)), ("W" * 5000, (int,))):  # fmt: skip
         with pytest.raises(UsageError, match="cursor"):
             cursor_values(wrong, *kinds)
+
+
+def test_hostile_texts_in_a_feed_are_texts() -> None:
+    hostile = "]]></title><script>&amp;\x00\x1b\ufffe\u202e\n  <a>"
+    entry = FeedEntry(id="tag:a,2026:1", title=hostile, path="/articles/1", updated=datetime(2026, 11, 30, tzinfo=UTC),
+                      via='https://a.example/"><x>', author=hostile, summary=hostile)  # fmt: skip
+    written = to_atom(AtomFeed(id="tag:a,2026:0", title=hostile, entries=(entry,)), base="http://127.0.0.1", path="/a")
+
+    root = ET.fromstring(written)
+
+    names = {each.tag.partition("}")[2] for each in root.iter()}
+    assert names == {"feed", "id", "title", "updated", "author", "name", "link", "entry", "summary"}
+    assert "<script>&amp;" in root.findtext("{*}entry/{*}title", "")
+    assert not {"\x00", "\x1b", "\u202e"} & set(written.decode())

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import ASGIApp
 
 from tests.fakes import START, FakeClock
 from worker.config.schema import WebSettings
@@ -344,8 +345,12 @@ async def test_an_address_in_use_is_an_error_with_what_to_do(board: Board) -> No
 
         told = rf"{address} cannot be listened on .*in use, by process {os.getpid()}: .*: choose another"
         with pytest.raises(ListenError, match=told):
-            async with serve_pages(build_web_app(watched(board)), listen=address):
+            async with serve_pages(app_of(board), listen=address):
                 pass
+
+
+def app_of(board: Board) -> ASGIApp:
+    return build_web_app(watched(board), web=WebSettings())
 
 
 def watched(board: Board) -> StatusSource:
@@ -353,7 +358,7 @@ def watched(board: Board) -> StatusSource:
 
 
 async def test_a_client_that_hangs_does_not_hold_up_the_stop(board: Board) -> None:
-    async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port:
+    async with serve_pages(app_of(board), listen="127.0.0.1:0") as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n")
         await writer.drain()
@@ -382,7 +387,10 @@ async def test_a_client_with_an_incomplete_request_is_disconnected(
     board: Board, said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_REQUEST_TIMEOUT_S", 0.2)
-    async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
+    async with (
+        serve_pages(app_of(board), listen="127.0.0.1:0") as port,
+        asyncio.timeout(60),
+    ):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(said)
 
@@ -395,7 +403,10 @@ async def test_a_client_with_an_incomplete_request_is_disconnected(
 
 async def test_sending_a_request_slowly_does_not_extend_the_time(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_REQUEST_TIMEOUT_S", 0.3)
-    async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port, asyncio.timeout(60):
+    async with (
+        serve_pages(app_of(board), listen="127.0.0.1:0") as port,
+        asyncio.timeout(60),
+    ):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         ended = asyncio.create_task(reader.read(1000))
 
@@ -411,7 +422,7 @@ async def test_sending_a_request_slowly_does_not_extend_the_time(board: Board, m
 
 
 async def test_after_the_end_the_port_is_free_again(board: Board) -> None:
-    async with serve_pages(build_web_app(watched(board)), listen="127.0.0.1:0") as port:
+    async with serve_pages(app_of(board), listen="127.0.0.1:0") as port:
         pass
 
     with socket.create_server(("127.0.0.1", port)):

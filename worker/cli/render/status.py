@@ -261,7 +261,7 @@ def _cells(configured: SourceSettings, source: SourceStats, settings: Settings, 
 
 
 def _warnings(source: SourceStats, *, now: datetime) -> list[str]:
-    return source_warnings(source, now=now, moment=format_time)
+    return [each.detail for each in source_warnings(source, now=now, moment=format_time)]
 
 
 def _line(line: str, *, style: str = "") -> Text:

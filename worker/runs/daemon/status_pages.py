@@ -110,6 +110,7 @@ class StatusPages:
 
     async def _begin_to_serve(self, metrics: Metrics, serving: AsyncExitStack) -> None:
         from worker.runs.pages import pages_app
+        from worker.web.access import served_to_others
         from worker.web.app import StatusSource
         from worker.web.server import serve_pages
 
@@ -126,7 +127,8 @@ class StatusPages:
         except ListenError as exc:
             log.warning("web.not_served", error=str(exc), note="the daemon works on without its pages")
         else:
-            log.info("web.listening", address=address, port=port)
+            note = served_to_others(self._settings) if is_public else None
+            log.info("web.listening", address=address, port=port, note=note)
 
 
 def _metrics() -> Metrics:

@@ -10,7 +10,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, Connection, bindparam, case, exists, func, literal_column, select, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    RowMapping,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+)
 
 from worker.errors import SourceError
 from worker.models import (
@@ -32,12 +46,14 @@ from worker.models import (
     StoredArticle,
     StoreStats,
 )
+from worker.models.records import LOST, LOST_REASONS
 from worker.storage.corpus import audit, judge_model, views
 from worker.storage.corpus.neighbours import find_neighbours, page_versions
 from worker.storage.corpus.search_index import count_queued
 from worker.storage.corpus.texts import CorpusSnapshot
 from worker.storage.db.codec import EPOCH
 from worker.storage.db.database import Repository, reads
+from worker.storage.db.migrate import identity_of
 from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES, SEEDS, SOURCES, STANDINGS
 from worker.storage.db.sql import first_id_since, small_cache
 from worker.storage.queue import claims
@@ -63,12 +79,17 @@ _SOURCES = STATES_QUERY.add_columns(_NEWEST.label("newest_at"))
 _COUNT_ARTICLES = select(func.count()).select_from(ARTICLES)
 # Only seeds have no candidate; in this form the count is answered by an index.
 _COUNT_SEEDS = _COUNT_ARTICLES.where(ARTICLES.c.candidate_id.is_(None))
-_LATEST = (
-    select(ARTICLES.c.id, ARTICLES.c.title, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.fetched_at.label("at"))
-    .where(ARTICLES.c.kind == Kind.ARTICLE)
+_NEW = (
+    select(
+        ARTICLES.c.id, ARTICLES.c.title, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.fetched_at.label("at"),
+        ARTICLES.c.published_at, ARTICLES.c.language, ARTICLES.c.words, ARTICLES.c.lead, ARTICLES.c.description,
+    )
+    .where(ARTICLES.c.kind == Kind.ARTICLE, ARTICLES.c.id < bindparam("before"))
     .order_by(ARTICLES.c.id.desc())
-    .limit(10)
-)
+    .limit(bindparam("limit"))
+)  # fmt: skip
+_NEW_HEADS = _NEW.join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id).where(STANDINGS.c.head)
+_LARGEST_ID = 2**63 - 1  # of a 64-bit column
 _BY_SOURCE = select(CANDIDATES.c.state, CANDIDATES.c.source, func.count()).group_by(
     CANDIDATES.c.state, CANDIDATES.c.source
 )
@@ -85,11 +106,15 @@ _MEMBERS = (
     .limit(_MAX_MEMBERS)
 )  # fmt: skip
 _MICROSECONDS_AN_HOUR = 3_600_000_000  # the unit in which times are stored, see `UtcTime`
+_IS_LOST = and_(
+    EVENTS.c.what == State.REJECTED, or_(*(EVENTS.c.detail.startswith(f"{reason}:") for reason in LOST_REASONS))
+)
+_ENDED = case((_IS_LOST, literal(LOST)), else_=EVENTS.c.what).label("ended")
 _HOUR = type_coerce(EVENTS.c.at, BigInteger).op("/")(literal_column(str(_MICROSECONDS_AN_HOUR)))
 _ACTIVITY = (
-    select(_HOUR.label("hour"), EVENTS.c.what, func.count().label("number"), func.max(EVENTS.c.id).label("last"))
+    select(_HOUR.label("hour"), _ENDED, func.count().label("number"), func.max(EVENTS.c.id).label("last"))
     .where(EVENTS.c.id >= bindparam("first"), EVENTS.c.what.in_(RECENT_EVENTS))
-    .group_by(_HOUR, EVENTS.c.what)
+    .group_by(_HOUR, literal_column("ended"))
 )
 
 _HAS_PAGE = exists().where(PAGES.c.candidate_id == CANDIDATES.c.id)
@@ -117,10 +142,29 @@ def store_stats(connection: Connection, *, now: datetime, size: int | None = Non
         seeds=seeds,
         size=size,
         sources=_sources(connection, by_source),
-        latest=tuple(RecentArticle(**row) for row in connection.execute(_LATEST).mappings()),
+        latest=newest(connection, limit=10),
         recent={span: recent(connection, since=now - span) for span in RECENT_SPANS},
         unindexed=count_queued(connection),
     )
+
+
+def newest(
+    connection: Connection, *, limit: int, before: int | None = None, heads: bool = False
+) -> tuple[RecentArticle, ...]:
+    """Return the articles stored last, the newest first, from before an id; with `heads` those that are exported."""
+    rows = connection.execute(_NEW_HEADS if heads else _NEW, {"limit": limit, "before": before or _LARGEST_ID})
+    return tuple(
+        RecentArticle(**{name: row[name] for name in row if name not in _SUMMARIES}, summary=_summary(row))
+        for row in rows.mappings()
+    )
+
+
+_SUMMARIES = ("lead", "description")
+
+
+def _summary(row: RowMapping) -> str:
+    """Return the lead of an article, else its description."""
+    return next((str(row[name]) for name in _SUMMARIES if row[name]), "")
 
 
 def activity(connection: Connection, *, after: int, since: datetime) -> ActivityCounts:
@@ -129,7 +173,7 @@ def activity(connection: Connection, *, after: int, since: datetime) -> Activity
     first = max(after + 1, first_id_since(connection, rows, since))
     hours: Counter[tuple[datetime, str]] = Counter()
     for row in connection.execute(_ACTIVITY, {"first": first}):
-        hours[EPOCH + timedelta(hours=row.hour), row.what] += row.number
+        hours[EPOCH + timedelta(hours=row.hour), row.ended] += row.number
         after = max(after, row.last)
     return ActivityCounts(hours=hours, last_event=after)
 
@@ -242,6 +286,8 @@ class StoreReader(Repository):
     is_forgotten = reads(is_forgotten)
     activity = reads(activity)
     members = reads(members)
+    newest = reads(newest)
+    identity = reads(identity_of)
 
     @contextmanager
     def snapshot(self) -> Iterator[CorpusSnapshot]:

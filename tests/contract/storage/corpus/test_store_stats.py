@@ -47,6 +47,31 @@ def test_the_newest_texts_are_named_newest_first(store: Store) -> None:
     assert (latest[0].title, latest[0].source, latest[0].at) == ("Tiêu đề", "bao", NOW - MINUTE)
 
 
+def test_the_articles_of_the_corpus_are_listed_back_from_an_id(store: Store) -> None:
+    fill(store)
+    add_seed(store, "001_0123456789abcdef.txt", "bảy tám")
+
+    first = store.reader.newest(limit=2, heads=True)
+    rest = store.reader.newest(limit=2, before=first[-1].id, heads=True)
+
+    assert [each.url for each in (*first, *rest)] == [
+        f"https://{name}" for name in ("b.example/1", "a.example/2", "a.example/1")
+    ]
+    assert (first[0].summary, first[0].language, first[0].words) == ("Lời dẫn", "vi", 2)
+
+
+def test_pages_that_extraction_lost_are_counted_apart(store: Store) -> None:
+    for number, reason in enumerate(("short", "crash", "timeout", "timeouts", "memory")):
+        store.ledger.enqueue([candidate(f"https://c.example/{number}")], now=NOW)
+        outcome = Outcome(state=State.REJECTED, reason=reason, detail="it is so")
+        store.ledger.finish(claim_one(store), outcome, now=NOW)
+
+    counted = store.reader.activity(after=0, since=NOW - DAY)
+
+    ends = {state: number for (_, state), number in counted.hours.items()}
+    assert ends == {"rejected": 2, "lost": 3}
+
+
 def test_recent_outcomes_are_counted_by_span(store: Store) -> None:
     fill(store)
 
