@@ -2,9 +2,9 @@
 
     query | find in the index and in the queue | rank by title, order of words, number, length, date | cut snippets
 
-Two stages keep a search fast in a corpus of any size. The database finds the newest articles that have all the words in
-the title; if these are fewer than CANDIDATES, those that have them next to each other; and if there are still fewer,
-those that have them at all. They are then read and ranked.
+Two stages keep a search fast in a corpus of any size. The database finds the newest articles that have all the words.
+If there are as many as are read (CANDIDATES), it finds better ones to read first: the newest that have all the words in
+the title, and, if these are fewer, those that have them next to each other. What was found is read and ranked.
 `corpus/search_index.py` writes the index and defines its terms.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, text
 
 from worker.models import Passage, SearchHit, SearchResult
-from worker.storage.corpus.query import Query
+from worker.storage.corpus.query import Condition, Query
 from worker.storage.corpus.search_index import (
     MAX_QUEUED,
     SEARCH_QUEUE,
@@ -87,19 +87,26 @@ def search(connection: Connection, query: Query, *, limit: int, offset: int = 0)
 
 def _found(connection: Connection, query: Query, *, count: int) -> tuple[Sequence[Row[Any]], Sequence[Row[Any]]]:
     """Return the rows of articles that meet a condition of a query in the index, and those in the queue to look at."""
-    on_sqlite = is_sqlite(connection)
-    if not on_sqlite:
+    if not is_sqlite(connection):
         connection.execute(_PLAN_EACH_QUERY)
+    newest = _ids(connection, query.anywhere(), count=count)
     ids: set[int] = set()
-    for condition in query.conditions():
-        if len(ids) >= count:
-            break
-        asked = condition.for_sqlite() if on_sqlite else condition.for_postgresql()
-        statement = _FIND_SQLITE if on_sqlite else _FIND_POSTGRESQL
-        ids.update(connection.execute(statement, {"query": asked, "count": count}).scalars())
+    # A condition that few texts meet takes long, as all have to be looked at: these are needed for common words alone.
+    for condition in query.better() if len(newest) == count else ():
+        if len(ids) < count:
+            ids.update(_ids(connection, condition, count=count))
+    ids.update(newest[: max(0, count - len(ids))])
     indexed = connection.execute(_BY_ID, {"ids": ids}).all() if ids else ()
     queued = [row for row in connection.execute(_QUEUED) if row.id not in ids]
     return indexed, [row for row in queued if query.filters.holds(search_labels(row))]
+
+
+def _ids(connection: Connection, condition: Condition, *, count: int) -> Sequence[int]:
+    """Return the newest articles that meet a condition, at most `count`."""
+    on_sqlite = is_sqlite(connection)
+    wanted = condition.for_sqlite() if on_sqlite else condition.for_postgresql()
+    statement = _FIND_SQLITE if on_sqlite else _FIND_POSTGRESQL
+    return connection.execute(statement, {"query": wanted, "count": count}).scalars().all()
 
 
 def _is_allowed(query: Query, row: Row[Any]) -> bool:
