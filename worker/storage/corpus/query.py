@@ -1,7 +1,7 @@
 """The query language of full-text search: words, "phrases", -minus, and filters such as `source:name`, `from:2026-11`.
 
-`parse_query` reads any text without an error and notes what it ignored. `Query.conditions` are what has to be looked up
-in the index, whose terms `corpus/search_index.py` defines.
+`parse_query` reads any text without an error and notes what it ignored. `Query.anywhere` and `Query.better` are what has
+to be looked up in the index, whose terms `corpus/search_index.py` defines.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from calendar import monthrange
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import chain
 from typing import Final
 
 from worker.storage.corpus.search_index import (
@@ -24,7 +25,7 @@ from worker.storage.corpus.search_index import (
 
 _MAX_QUERY: Final = 1000  # letters; chosen: longer than any query typed, short enough that none is slow
 _MAX_WORDS: Final = 40  # of a query; chosen likewise
-_YEARS: Final = (1990, 2100)  # the first page of the web, and an end that no date reaches
+_YEARS: Final = (1990, 2050)  # the first page of the web, and an end that no date reaches; each is looked up
 
 _PART = re.compile(r'(-?)(?:(\w+):)?(?:"([^"]*)"?|(\S+))')
 _DATE = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
@@ -85,15 +86,17 @@ class Query:
         """What the query demands beside its words and phrases."""
         return self._with(())
 
-    def conditions(self) -> Iterator[Condition]:
-        """Yield the conditions to look up: all words in the title, in the order of the query, and anywhere."""
-        terms = [term for phrase in self.phrases for term in _phrase_terms(phrase)]
-        if terms:
+    def anywhere(self) -> Condition:
+        """Return the condition of a text with all words."""
+        return self._with((term,) for phrase in self.phrases for term in _phrase_terms(phrase))
+
+    def better(self) -> Iterator[Condition]:
+        """Yield conditions that better texts meet: all words in the title; all words in the order of the query."""
+        if self.phrases:
+            terms = (term for phrase in self.phrases for term in _phrase_terms(phrase))
             yield self._with((f"{IN_TITLE}{term}",) for term in terms)
         if len(self.phrases) > 1:
-            in_order = pair_terms(word.bare for phrase in self.phrases for word in phrase)
-            yield self._with((term,) for term in (*terms, *in_order))
-        yield self._with((term,) for term in terms)
+            yield self._with((term,) for term in _phrase_terms(tuple(chain.from_iterable(self.phrases))))
 
     def _with(self, groups: Iterable[tuple[str, ...]]) -> Condition:
         return Condition(required=(*groups, *self.labels), excluded=self.excluded)

@@ -2,14 +2,15 @@
 
     query | find in the index and in the queue | rank by title, order of words, number, length, date | cut snippets
 
-Two stages keep a search fast in a corpus of any size. The database finds the newest articles that have all the words in
-the title; if these are fewer than CANDIDATES, those that have them next to each other; and if there are still fewer,
-those that have them at all. They are then read and ranked.
+Two stages keep a search fast in a corpus of any size. The database finds the newest articles that have all the words.
+If there are as many as are read (CANDIDATES), it finds better ones to read first: the newest that have all the words in
+the title, and, if these are fewer, those that have them next to each other. What was found is read and ranked.
 `corpus/search_index.py` writes the index and defines its terms.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,19 +20,18 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, text
 
 from worker.models import Passage, SearchHit, SearchResult
-from worker.storage.corpus.query import Query
+from worker.storage.corpus.query import Condition, Query
 from worker.storage.corpus.search_index import (
     MAX_QUEUED,
     SEARCH_QUEUE,
     SEARCHED_COLUMNS,
-    TOKEN,
     SearchWord,
+    bare_letters,
     count_queued,
-    placed_words,
     search_labels,
     search_terms,
-    search_words,
     token_words,
+    word_places,
 )
 from worker.storage.db.schema import ARTICLES, STANDINGS
 from worker.storage.db.sql import among, is_sqlite
@@ -41,6 +41,7 @@ CANDIDATES: Final = 60
 MAX_RESULTS: Final = 1000
 """The last result that can be reached. Chosen: whoever wants more wants `export`."""
 _PAGES_AT_ONCE: Final = 500  # of the index, two megabytes; chosen: others can write after a fraction of a second
+_NOTHING: Final = r"(?!)"  # a pattern that nothing matches, for a query of filters alone
 _SNIPPET: Final = 240  # letters, about three lines
 _BEFORE_HIT: Final = 60  # letters of a snippet before its first hit
 # How much the words of a title count beside those of the text, and words in the order of the query; chosen.
@@ -86,19 +87,26 @@ def search(connection: Connection, query: Query, *, limit: int, offset: int = 0)
 
 def _found(connection: Connection, query: Query, *, count: int) -> tuple[Sequence[Row[Any]], Sequence[Row[Any]]]:
     """Return the rows of articles that meet a condition of a query in the index, and those in the queue to look at."""
-    on_sqlite = is_sqlite(connection)
-    if not on_sqlite:
+    if not is_sqlite(connection):
         connection.execute(_PLAN_EACH_QUERY)
+    newest = _ids(connection, query.anywhere(), count=count)
     ids: set[int] = set()
-    for condition in query.conditions():
-        if len(ids) >= count:
-            break
-        asked = condition.for_sqlite() if on_sqlite else condition.for_postgresql()
-        statement = _FIND_SQLITE if on_sqlite else _FIND_POSTGRESQL
-        ids.update(connection.execute(statement, {"query": asked, "count": count}).scalars())
+    # A condition that few texts meet takes long, as all have to be looked at: these are needed for common words alone.
+    for condition in query.better() if len(newest) == count else ():
+        if len(ids) < count:
+            ids.update(_ids(connection, condition, count=count))
+    ids.update(newest[: max(0, count - len(ids))])
     indexed = connection.execute(_BY_ID, {"ids": ids}).all() if ids else ()
     queued = [row for row in connection.execute(_QUEUED) if row.id not in ids]
     return indexed, [row for row in queued if query.filters.holds(search_labels(row))]
+
+
+def _ids(connection: Connection, condition: Condition, *, count: int) -> Sequence[int]:
+    """Return the newest articles that meet a condition, at most `count`."""
+    on_sqlite = is_sqlite(connection)
+    wanted = condition.for_sqlite() if on_sqlite else condition.for_postgresql()
+    statement = _FIND_SQLITE if on_sqlite else _FIND_POSTGRESQL
+    return connection.execute(statement, {"query": wanted, "count": count}).scalars().all()
 
 
 def _is_allowed(query: Query, row: Row[Any]) -> bool:
@@ -109,13 +117,15 @@ def _is_allowed(query: Query, row: Row[Any]) -> bool:
 class _Matcher:
     """Finds the words and phrases of a query in texts.
 
-    Every different word of the query is one bit; a word of a text is the bits of the words that it is a hit for.
+    Every different word of the query is one bit; a word of a text is the bits of the words that it is a hit for. Of a
+    text, only those runs of letters are split into words that have a word of the query in them.
     """
 
     def __init__(self, query: Query) -> None:
         self._bits: dict[tuple[str, str], int] = {}
         self.phrases = tuple(tuple(map(self._bit, phrase)) for phrase in query.phrases)
-        self._bare = {bare for bare, _ in self._bits}
+        bare = {bare for bare, _ in self._bits}
+        self._pattern = re.compile("|".join(bare) or _NOTHING) if all(map(str.isascii, bare)) else None
 
     def _bit(self, word: SearchWord) -> int:
         return self._bits.setdefault((word.bare, word.marked), 1 << len(self._bits))
@@ -125,33 +135,53 @@ class _Matcher:
         return self._bits.get((word.bare, ""), 0) | self._bits.get((word.bare, word.marked), 0)
 
     def read(self, text: str) -> _TextHits:
-        """Return the hits in a text, by the number of the word."""
-        words, bare = search_words(text), self._bare
-        at = {number: self._hits(word) for number, word in enumerate(words) if word[0] in bare}  # the name is slower
-        return _TextHits(length=len(words), at=at)
+        """Return the hits in a text."""
+        tokens = text.split()
+        at: dict[int, int] = {}
+        spots: dict[int, tuple[int, int]] = {}
+        number, last = 0, -1
+        for place in self._candidates(tokens):
+            number += any(map(token_words, tokens[last + 1 : place]))  # one for all of them: none is a hit
+            last = place
+            for inside, word in enumerate(token_words(tokens[place])):
+                if bits := self._hits(word):
+                    at[number], spots[number] = bits, (place, inside)
+                number += 1
+        return _TextHits(length=max(len(tokens), number), at=at, spots=spots)
+
+    def _candidates(self, tokens: Sequence[str]) -> Iterable[int]:
+        """Yield the numbers of the tokens that can have a word of the query in them, in order."""
+        letters = bare_letters(" ".join(tokens)) if self._pattern else ""
+        if self._pattern is None or letters.count(" ") != len(tokens) - 1:  # some signs stand for others with a blank
+            yield from range(len(tokens))
+            return
+        token, last, place = 0, -1, 0
+        for found in self._pattern.finditer(letters):
+            token += letters.count(" ", place, found.start())
+            place = found.start()
+            if token > last:
+                yield token
+            last = token
 
     def places(self, text: str) -> list[tuple[int, int]]:
         """Return where the phrases of the query are in a text, in order."""
         hits = self.read(text)
         starts = ((phrase, start) for phrase in self.phrases for start in hits.starts(phrase))
         numbers = {start + step for phrase, start in starts for step in range(len(phrase))}
-        places: list[tuple[int, int]] = []
-        first = 0
-        for found in TOKEN.finditer(text):
-            end = first + len(token_words(found[0]))
-            if not numbers.isdisjoint(range(first, end)):
-                words = enumerate(placed_words(found), first)
-                places += [(word.start, word.end) for number, word in words if number in numbers]
-            first = end
-        return places
+        return word_places(text, [hits.spots[number] for number in sorted(numbers)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TextHits:
-    """The number of words of a text, and which words of a query are where."""
+    """The words of a query in a text, by the number of the word; all words between two of them count as one.
+
+    `length` is the number of words of the text, about; `spots` holds the number of a word's token, and that of the word
+    in the token.
+    """
 
     length: int
     at: dict[int, int]
+    spots: dict[int, tuple[int, int]]
 
     def starts(self, phrase: Sequence[int]) -> list[int]:
         """Return where the words of a phrase follow each other."""

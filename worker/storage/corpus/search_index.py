@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain, groupby, islice, pairwise
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Column, Connection, Row, Table, delete, func, insert, select, text
@@ -30,14 +31,14 @@ from worker.storage.db.sql import among, is_sqlite
 # In scripts without blanks every letter is a word. The position of a Vietnamese tone mark makes no difference (`hòa`,
 # `hoà`).
 
-TOKEN: Final = re.compile(r"\S+")
-"""A run of characters without blanks, as `str.split` returns them."""
+_TOKEN: Final = re.compile(r"\S+")  # what `str.split` returns
 _SPACELESS_LETTER: Final = re.compile(f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last in SPACELESS)}]")
 _TONES: Final = frozenset("\u0300\u0301\u0303\u0309\u0323")
 # Letters that Unicode does not decompose into a base letter and a mark.
-_WITHOUT_STROKE: Final = str.maketrans(
-    {"đ": "d", "ð": "d", "ø": "o", "ł": "l", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
-)
+_PLAIN_LETTERS: Final = (
+    ("đ", "d"), ("ð", "d"), ("ø", "o"), ("ł", "l"), ("ħ", "h"), ("ı", "i"), ("æ", "ae"), ("œ", "oe"), ("þ", "th"),
+)  # fmt: skip
+_WITHOUT_STROKE: Final = str.maketrans(dict(_PLAIN_LETTERS))
 _MAX_WORD: Final = 40  # letters: longer than any word of a dictionary; the rest of a longer run is ignored
 _MAX_CACHED: Final = 24  # letters: longer runs hardly ever occur twice
 _AROUND_WORDS: Final = ".,;:!?()[]\"'“”‘’«»…–-"  # stripped first, so that a word is cached once
@@ -63,12 +64,22 @@ def search_words(text: str) -> list[SearchWord]:
     return list(chain.from_iterable(map(read, tokens)))
 
 
-def placed_words(found: re.Match[str]) -> Iterator[SearchWord]:
-    """Yield the words of a match of TOKEN with their places in the text."""
-    token = found[0]
-    start = found.start() + len(token) - len(token.lstrip(_AROUND_WORDS))
-    for word in token_words(token):
-        yield word._replace(start=start + word.start, end=start + word.end)
+def word_places(text: str, spots: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return where words of a text begin and end: each is named by the number of its token, and its own in the token.
+
+    They are given in the order of the text.
+    """
+    if not spots:
+        return []
+    spans = [found.span() for found in islice(_TOKEN.finditer(text), spots[-1][0] + 1)]
+    places: list[tuple[int, int]] = []
+    for number, of_token in groupby(spots, key=itemgetter(0)):
+        start, end = spans[number]
+        token = text[start:end]
+        start = end - len(token.lstrip(_AROUND_WORDS))
+        words = token_words(token)
+        places += [(start + words[inside].start, start + words[inside].end) for _, inside in of_token]
+    return places
 
 
 def token_words(token: str) -> tuple[SearchWord, ...]:
@@ -120,6 +131,14 @@ def _search_word(token: str, start: int, end: int) -> SearchWord:
     base = "".join(each for each in letters if not unicodedata.combining(each))
     bare = unicodedata.normalize("NFC", base.translate(_WITHOUT_STROKE)) or marked
     return SearchWord(bare=bare, marked="" if marked == bare else marked, start=start, end=end)
+
+
+def bare_letters(text: str) -> str:
+    """Return the ASCII letters of a text without case and diacritics; every bare word of such letters is in them."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    for letter, plain in _PLAIN_LETTERS:
+        letters = letters.replace(letter, plain)
+    return letters.encode("ascii", "ignore").decode("ascii")
 
 
 # The table of those that are not indexed yet, and the terms.
