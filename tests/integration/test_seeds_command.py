@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.commands import Desk
+from tests.newsroom import Newsroom, html, sites_of
 from tests.unit.extract.pages import news_page
+from worker.pipeline import prepare_seeds
 
 WORDS = (
     *("cầu", "đường", "bến", "cảng", "sông", "núi", "biển", "rừng", "phố", "làng", "chợ", "trường", "nhà"),
@@ -77,16 +79,41 @@ def test_a_newcomer_that_is_a_copy_of_a_row_is_recognised_and_why_names_the_row(
     desk = desk_with_seeds(tmp_path)
     body = "".join(f"<p>{paragraph}</p>" for paragraph in story(5).split("\n"))
     page = news_page(title="Tựa 5", body=f"<main><article><h1>Tựa 5</h1>{body}</article></main>")
-    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    address = "https://mot.example/tin/tua-nam-100200.html"
 
-    ended = desk.run("ingest", "page.html", "--json").record()
+    with Newsroom(sites_of({address: html(page)})) as room:
+        desk.environment = room.environment
+        ended = desk.run("ingest", address, "--json").record()
+        fetched = [request.path for request in room.requests]
     (newcomer,) = desk.run("duplicates", "--format", "jsonl").records()
     history = desk.run("why", newcomer["url"], "--json").record()
     shown = desk.run("why", newcomer["url"])
 
+    assert "/tin/tua-nam-100200.html" in fetched
     assert ended["duplicate"] == 1
+    assert newcomer["url"] == address
     assert history["articles"][-1]["decisions"][0]["against_places"] == ["seeds/ba.parquet, row 3"]
     assert "seed: seeds/ba.parquet, row 3" in shown.out
+
+
+def test_a_store_is_deduplicated_as_a_whole_and_comes_back_with_its_fingerprints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_with_seeds(tmp_path)
+    row = {"url": "https://mot.example/5", "title": "Tựa 5", "text": story(5)}
+    (tmp_path / "tin.jsonl").write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    desk.run("ingest", "tin.jsonl")
+    desk.run("export", "--copies", "--format", "parquet", "--output", "corpus.parquet")
+    kept, every = (len(desk.run("export", *words).records()) for words in ((), ("--copies",)))
+
+    ended = desk.run("dedupe", "corpus.parquet", "--out", "whole", "--json")
+
+    counts = [ended.record()[name] for name in ("rows", "texts", "copies")]
+    assert (ended.status, counts) == (0, [every, kept, 1]), ended.err
+    (tmp_path / "corpus.db").unlink()
+    monkeypatch.delattr(prepare_seeds, "fingerprint")  # so that no row can do without the one that came with it
+    imported = desk.run("seeds", "import", "whole", "--json").record()
+    assert (imported["imported"], imported["refused"], imported["problems"]) == (kept, 0, [])
 
 
 @pytest.mark.parametrize("by", ["folder", "names"])

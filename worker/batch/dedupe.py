@@ -64,6 +64,7 @@ _FEW_HITS: Final = 3
 """With so few neighbours in all, no text can be common to three clusters besides (docs/dedupe.md, "Verdicts")."""
 _PARTITIONS_A_PROCESSOR: Final = 2
 """Parts of a grouping on a cluster, for each of its processors: enough to balance. Chosen, not measured."""
+_EDGE: Final = (col("member").alias("one"), col("against").alias("other"))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -159,7 +160,7 @@ class _Corpus:
         self._work = work
         self._on_cluster = job.ray is not None
         self._steps = count()
-        self._judge = PairJudge(job.settings.probability, job.settings.keep)
+        self._pair_judge = PairJudge(job.settings.probability, job.settings.keep)
         self._articles: DataFrame
 
     def read(self, rows: DataFrame) -> int:
@@ -225,12 +226,26 @@ class _Corpus:
         return self._keep(found.where(fn.list_count(col("hits")) > lit(0)))
 
     def judge_pairs(self, hits: DataFrame) -> DataFrame:
-        """Return the pairs that join if nothing else is stored, with the columns of a membership and `is_head`."""
-        pairs = hits.select("row", col("hits").alias("stored")).explode("stored")
+        """Return pairs that join if nothing else is stored, enough of them to connect all that join in any way.
+
+        The columns are those of a membership and `is_head`. First each article is judged with its best hit. Another hit
+        that these pairs connect with it already would not change the groups: only the rest are judged as well.
+        """
+        best = self._judge(hits.select("row", fn.get(col("hits"), 0).alias("stored")))
+        groups = connected_components(best.select(*_EDGE), keep=self._keep)
+        others = hits.select("row", fn.slice(col("hits"), 1).alias("stored")).explode("stored")
+        others = others.where(fn.not_null(col("stored"))).join(groups, on="row", how="left")
+        groups = groups.select(col("row").alias("stored"), col("group").alias("stored_group"))
+        others = others.join(groups, on="stored", how="left")
+        is_apart = fn.coalesce(col("group"), lit(-1)) != fn.coalesce(col("stored_group"), lit(-2))
+        return self._keep(best.concat(self._judge(others.where(is_apart).select("row", "stored"))))
+
+    def _judge(self, pairs: DataFrame) -> DataFrame:
+        """Return which pairs of a `row` and a `stored` article join, with the columns of a membership and `is_head`."""
         articles = self.texts().select("row", _as_row("row", "shingles").alias("article"))
         stored = articles.select(col("row").alias("stored"), col("article").alias("stored_article"))
         both = pairs.join(articles, on="row").join(stored, on="stored")
-        judged = both.select(self._judge.judge(col("article"), col("stored_article")))
+        judged = both.select(self._pair_judge.judge(col("article"), col("stored_article")))
         return self._keep(judged.where(fn.not_null(col("relation"))))
 
     def _versions(self) -> DataFrame:
@@ -242,8 +257,7 @@ class _Corpus:
 
     def settle(self, hits: DataFrame, pairs: DataFrame) -> DataFrame:
         """Return the members of all clusters of two or more articles, with the columns of MEMBERSHIP_FIELDS."""
-        edges = pairs.select(col("member").alias("one"), col("against").alias("other"))
-        edges = self._keep(edges.concat(self._versions()))
+        edges = self._keep(pairs.select(*_EDGE).concat(self._versions()))
         groups = connected_components(edges, keep=self._keep)
         by_group = edges.join(groups, left_on="one", right_on="row").groupby("group")
         sizes = by_group.agg(fn.count(col("one")).alias("edges"))
@@ -271,7 +285,7 @@ class _Corpus:
         )
         article = _as_row("row", "group", "hits", "may_join", "shingles").alias("article")
         by_group = found.select("in", article).groupby("in").agg(fn.list_agg(col("article")))
-        settled = by_group.select(self._judge.settle(col("in"), col("article")).alias("found")).explode("found")
+        settled = by_group.select(self._pair_judge.settle(col("in"), col("article")).alias("found")).explode("found")
         settled = settled.where(fn.not_null(col("found")))
         return settled.select(*(fn.get(col("found"), name).alias(name) for name in MEMBERSHIP_FIELDS))
 

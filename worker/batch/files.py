@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,7 +29,7 @@ from daft.recordbatch import MicroPartition
 from worker.errors import SourceError, UsageError
 from worker.models import IndexParameters
 from worker.sources.entries import one_line
-from worker.sources.files.columns import INDEX_KEY, USUAL_NAMES, find_columns
+from worker.sources.files.columns import INDEX_KEY, USUAL_NAMES, find_columns, is_table_of_result
 
 PARQUET, JSON_LINES = "parquet", "jsonl"
 _ENDINGS: Final = {
@@ -40,7 +41,6 @@ _ENDINGS: Final = {
     ".jsonl.zst": JSON_LINES,
     ".ndjson.zst": JSON_LINES,
 }
-_CLUSTERS: Final = "clusters.parquet"  # lies beside the texts of an earlier run, and holds none itself
 _LONGEST_MESSAGE: Final = 300  # characters of an engine's message that are shown; the cause is in the first of them
 _COLOURS: Final = re.compile(r"\x1b\[\d{0,3}m")
 PLACE: Final = "corpus_worker_place"
@@ -94,7 +94,12 @@ def _paths(given: str) -> list[str]:
         # `Path.glob` takes no absolute pattern.
         local = glob.glob(pattern, recursive=True) if is_local else None  # noqa: PTH207
         listed = daft.from_glob_path(pattern).to_pydict()["path"] if local is None else local
-    found = [each for each in sorted(listed) if _form(each) is not None and PurePosixPath(each).name != _CLUSTERS]
+    beside = defaultdict[str, list[str]](list)
+    for each in listed:
+        folder, _, name = each.rpartition("/")
+        beside[folder].append(name)
+    tables = {f"{at}/{name}" for at, names in beside.items() for name in names if is_table_of_result(name, names)}
+    found = [each for each in sorted(listed) if _form(each) is not None and each not in tables]
     if not found:
         raise UsageError(f"{given}: no file there ends in {', '.join(_ENDINGS)}")
     return found

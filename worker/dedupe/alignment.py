@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.dedupe.tokenizer import SHINGLE, Words, in_sorted, shingles, tokenize
+from worker.dedupe.tokenizer import SHINGLE, Words, in_sorted, shingles, sorted_unique, tokenize, word_pairs
 from worker.models.records import AlignedPassage, AlignedPassages
 
 # Chosen by hand, not measured one by one; the model was fitted to what they give. In numbers of words. Matching a gap
@@ -207,13 +207,23 @@ def _match_gap(gap: Gap, ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -
     longest = max(len(gap.ours), len(gap.theirs))
     if not gap.ours or not gap.theirs or longest > _MAX_GAP:
         return []
-    least = 1 if longest <= _SMALL_GAP else _MIN_RUN
-    a, b = ours[gap.ours.start : gap.ours.stop].tolist(), theirs[gap.theirs.start : gap.theirs.stop].tolist()
-    blocks = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
-    runs = [Run(gap.ours.start + i, gap.theirs.start + j, n) for i, j, n in blocks if n >= least]
+    a, b = ours[gap.ours.start : gap.ours.stop], theirs[gap.theirs.start : gap.theirs.stop]
     # Two passages on the same topic share single words; only an edited passage keeps many of its words in order.
-    likely = longest <= _SMALL_GAP or sum(run.length for run in runs) >= _MIN_MATCHED_SHARE * min(len(a), len(b))
-    return runs if likely else []
+    least, enough = (1, 0.0) if longest <= _SMALL_GAP else (_MIN_RUN, _MIN_MATCHED_SHARE * min(len(a), len(b)))
+    if enough and _words_in_shared_pairs(a, b) < enough:
+        return []
+    blocks = SequenceMatcher(None, a.tolist(), b.tolist(), autojunk=False).get_matching_blocks()
+    runs = [Run(gap.ours.start + i, gap.theirs.start + j, n) for i, j, n in blocks if n >= least]
+    return runs if sum(run.length for run in runs) >= enough else []
+
+
+def _words_in_shared_pairs(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> int:
+    """Return how many words are in a pair of neighbours that the other text has: as many as can be in runs, or more."""
+    known = in_sorted(word_pairs(ours), sorted_unique(word_pairs(theirs)))
+    marks = np.zeros(len(ours), dtype=np.bool_)
+    marks[:-1] = known
+    marks[1:] |= known
+    return int(np.count_nonzero(marks))
 
 
 def _mask(ranges: Iterable[tuple[int, int]], length: int) -> NDArray[np.bool_]:

@@ -95,7 +95,7 @@ def _own_passages(text: PreparedText, matched: NDArray[np.bool_], other: Prepare
     own = np.concatenate(passages)
     pairs = np.concatenate([word_pairs(each) for each in passages])
     title = sorted_unique(text.title.hashes)
-    told, shared = (marked_share(np.isin(title, where)) for where in (own, hashes[matched]))
+    told, shared = (marked_share(in_sorted(title, sorted_unique(where))) for where in (own, hashes[matched]))
     return _OwnPassages(
         words=len(own),
         share=len(own) / len(hashes),

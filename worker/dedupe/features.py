@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from worker.dedupe.alignment import Gap
 from worker.dedupe.prepared import Entity, PreparedText, find_numbers, title_overlap
 from worker.dedupe.similarity import Coverage, Similarity, marked_share, unmatched_passages
-from worker.dedupe.tokenizer import Words, in_sorted, word_pairs
+from worker.dedupe.tokenizer import Words, in_sorted, sorted_unique, word_pairs
 
 # Substitutions: different words at the same place of both texts, and whether they are other numbers or names.
 
@@ -120,7 +120,7 @@ def _numbers_clash(ours: list[Entity], theirs: list[Entity]) -> bool:
 def _has_own_subject(text: PreparedText, other: PreparedText) -> bool:
     """Return whether a text has a word of its title that the other text lacks; else it has no subject of its own."""
     subject = text.title.hashes[in_sorted(text.title.hashes, text.vocabulary)]
-    return not (in_sorted(subject, other.vocabulary) | np.isin(subject, other.title.hashes)).all()
+    return not (in_sorted(subject, other.vocabulary) | in_sorted(subject, sorted_unique(other.title.hashes))).all()
 
 
 def _is_renamed(text: PreparedText, other: PreparedText, gap: Gap) -> bool:
@@ -137,7 +137,7 @@ def _is_renamed(text: PreparedText, other: PreparedText, gap: Gap) -> bool:
 def _is_own_subject(text: PreparedText, name: Entity, other: PreparedText) -> bool:
     """Return whether a name begins with a word of the text's title, and the other text has no part of it."""
     parts = text.words.hashes[name.start : name.stop]
-    return bool(np.isin(parts[0], text.title.hashes)) and not other.entities.name_parts.intersection(parts.tolist())
+    return bool((text.title.hashes == parts[0]).any()) and not other.entities.name_parts.intersection(parts.tolist())
 
 
 def _digits(number: Entity) -> str:
@@ -319,7 +319,7 @@ def _passage_features(shorter: _ComparedText, longer: _ComparedText) -> dict[str
 def _edit_features(similarity: Similarity) -> dict[str, float]:
     """Return the lower of the two texts' rates of small edits, and the same again if the edits are single words."""
     (our_gaps, our_words), (their_gaps, their_words) = similarity.ours.small_gaps, similarity.theirs.small_gaps
-    ours, theirs = (max(1, int(coverage.matched.sum())) for coverage in (similarity.ours, similarity.theirs))
+    ours, theirs = (max(1, int(np.count_nonzero(each.matched))) for each in (similarity.ours, similarity.theirs))
     rate = min(our_gaps / ours, their_gaps / theirs)
     size = (our_words + their_words) / max(1, our_gaps + their_gaps)
     return {"edits": rate, "single_word_edits": rate if size < _SINGLE_WORDS else 0.0}
@@ -329,7 +329,7 @@ def _clash_features(one: PreparedText, two: PreparedText, similarity: Similarity
     """Return the features of numbers and names that differ at the same place."""
     found = find_substitutions(one, two, similarity)
     return {
-        "clash_rate": _A_HUNDRED * found.numbers / (int(similarity.shorter.matched.sum()) + _A_HUNDRED),
+        "clash_rate": _A_HUNDRED * found.numbers / (int(np.count_nonzero(similarity.shorter.matched)) + _A_HUNDRED),
         "clash_share": found.numbers / (found.substitutions + _EXPECTED_EDITS),
         "renamed": float(found.renamed > 0 or are_titles_renumbered(one, two)),
     }

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.dedupe.tokenizer import Words, plain_digits, shingles, sorted_unique, tokenize, word_pairs
+from worker.dedupe.tokenizer import Words, in_sorted, plain_digits, shingles, sorted_unique, tokenize, word_pairs
 
 # Entities: the numbers and names of a text, which differ between two items with nearly the same wording.
 
@@ -165,18 +165,23 @@ class BigramIndex:
         window = self._window(passage) if len(passage) <= _MAX_REPEAT else None
         if window is None:
             return found
+        # Words that the place lacks cannot be matched there; the matching itself takes most of the time.
+        if np.count_nonzero(in_sorted(passage, sorted_unique(window))) < REPEATED_SHARE * len(passage):
+            return found
         blocks = SequenceMatcher(None, passage.tolist(), window.tolist(), autojunk=False).get_matching_blocks()
         for block in blocks:
             found[block.a : block.a + block.size] = True
-        return found if found.mean() >= REPEATED_SHARE else np.zeros_like(found)
+        return found if np.count_nonzero(found) >= REPEATED_SHARE * len(found) else np.zeros_like(found)
 
     def _window(self, passage: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
         """Return the part of the text, a little longer than the passage, that has most of its word pairs."""
         pairs = word_pairs(passage)
         first = np.searchsorted(self._sorted, pairs, side="left")
-        count = np.searchsorted(self._sorted, pairs, side="right") - first
-        if np.count_nonzero(count) < _MIN_SHARED_PAIRS * len(passage):
+        known = first < len(self._sorted)
+        known[known] = self._sorted.take(first[known]) == pairs[known]
+        if np.count_nonzero(known) < _MIN_SHARED_PAIRS * len(passage):
             return None
+        count = np.searchsorted(self._sorted, pairs, side="right") - first
         count[count > _MAX_PLACES_OF_A_PAIR] = 0
         total = int(count.sum())
         if not total:

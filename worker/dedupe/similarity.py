@@ -61,12 +61,12 @@ class Coverage:
     @property
     def story_words(self) -> int:
         """Return the number of words of the story."""
-        return int(self.story.sum())
+        return int(np.count_nonzero(self.story))
 
     @property
     def share(self) -> float:
         """Return the share (0..1) of the story's words that the other text has."""
-        return float(self.matched.sum() / self.story_words) if self.story_words else 0.0
+        return int(np.count_nonzero(self.matched)) / self.story_words if self.story_words else 0.0
 
     @property
     def small_gaps(self) -> tuple[int, int]:
@@ -93,7 +93,7 @@ def is_lightly_edited(ours: Coverage, theirs: Coverage) -> bool:
     A rewritten sentence changes several words at once, and a continued story leaves the old words unchanged.
     """
     (our_gaps, our_words), (their_gaps, their_words) = ours.small_gaps, theirs.small_gaps
-    rates = our_gaps / max(1, int(ours.matched.sum())), their_gaps / max(1, int(theirs.matched.sum()))
+    rates = our_gaps / _at_least_one(ours.matched), their_gaps / _at_least_one(theirs.matched)
     size = (our_words + their_words) / max(1, our_gaps + their_gaps)
     return any(min(rates) >= least and max(rates) >= most and size <= words for least, most, words in _LIGHT_EDITS)
 
@@ -110,7 +110,9 @@ def coverage_of(text: PreparedText, matched: NDArray[np.bool_], other: PreparedT
 
 def unmarked_runs(marks: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return the start and stop index of each run of unmarked words."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], ~marks, [False])).astype(np.int8)))
+    fenced = np.ones(len(marks) + 2, dtype=np.bool_)
+    fenced[1:-1] = marks
+    edges = np.flatnonzero(fenced[1:] != fenced[:-1])
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
@@ -139,7 +141,12 @@ def is_on_topic(text: PreparedText, start: int, stop: int, other: PreparedText) 
 
 def marked_share(marks: NDArray[np.bool_]) -> float:
     """Return the share of words that are marked; 0 for no words."""
-    return float(marks.mean()) if len(marks) else 0.0
+    # `count_nonzero` takes a tenth of the time of `mean` and `sum`, which convert the array first.
+    return int(np.count_nonzero(marks)) / len(marks) if len(marks) else 0.0
+
+
+def _at_least_one(marks: NDArray[np.bool_]) -> int:
+    return max(1, int(np.count_nonzero(marks)))
 
 
 def _find_boilerplate(text: PreparedText, start: int, stop: int, other: PreparedText) -> list[tuple[int, int]]:
@@ -238,7 +245,7 @@ class Similarity:
     @property
     def shared_words(self) -> int:
         """Return how many words of the text the other has."""
-        return int(self.ours.matched.sum())
+        return int(np.count_nonzero(self.ours.matched))
 
 
 def compare(text: PreparedText, other: PreparedText) -> Similarity:
@@ -286,7 +293,7 @@ def _is_shared_the_story(
     one: PreparedText, here: NDArray[np.bool_], two: PreparedText, there: NDArray[np.bool_]
 ) -> bool:
     """Return whether what two texts share is their story rather than boilerplate, by their titles or by the edits."""
-    return int(here.sum()) >= _MIN_STORY_WORDS and (
+    return int(np.count_nonzero(here)) >= _MIN_STORY_WORDS and (
         title_overlap(one.title, two.title) >= _SAME_TITLE_OVERLAP
         or is_lightly_edited(full_coverage(here), full_coverage(there))
         or _are_titles_about_shared(one, here, two, there)
@@ -307,7 +314,9 @@ def _title_lead(text: PreparedText, matched: NDArray[np.bool_]) -> float:
     for start, stop in unmatched_passages(matched):
         own[start:stop] = True
     title = sorted_unique(text.title.hashes)
-    shared, other = (marked_share(np.isin(title, text.words.hashes[marks])) for marks in (matched, own))
+    shared, other = (
+        marked_share(in_sorted(title, sorted_unique(text.words.hashes[marks]))) for marks in (matched, own)
+    )
     return shared - other
 
 

@@ -27,6 +27,8 @@ USUAL_NAMES: Final = MappingProxyType(
     }
 )
 """The names of a column by what it holds, the preferred one first; those of `export` are among them."""
+_TABLES: Final = MappingProxyType({"clusters.parquet": "report.json", "removed.parquet": "changed-"})
+"""The tables without texts that `dedupe` and `release` write, each with how the name of a file beside it begins."""
 _SHOWN: Final = 20  # column names in a message: enough to find the right one
 
 
@@ -51,6 +53,12 @@ def find_columns(names: Iterable[str], *, where: str, given: Mapping[str, str] |
         usual = ", ".join(USUAL_NAMES["text"])
         raise UsageError(f"{where}: no column holds the text ({usual}); found {_listed(present)}")
     return {role: found[role] for role in USUAL_NAMES if role in found}
+
+
+def is_table_of_result(name: str, beside: Iterable[str]) -> bool:
+    """Return whether a file, among those `beside` it, is a table that `dedupe` or `release` wrote next to its texts."""
+    companion = _TABLES.get(name)
+    return companion is not None and any(other.startswith(companion) for other in beside)
 
 
 def _listed(names: list[str]) -> str:

@@ -25,6 +25,7 @@ from worker.errors import SourceError
 from worker.files.reading import note_progress, open_regular
 from worker.models import Candidate, Page, Seed
 from worker.sources.files.article_files import InputContext, InputProblem, decode_text_file, numbered_lines
+from worker.sources.files.columns import is_table_of_result
 from worker.sources.files.seed_rows import (
     MAX_SEED_BYTES,
     SeedFile,
@@ -62,8 +63,13 @@ _MAX_TRIED: Final = 100
 """After so many rows of JSON without a seed at the beginning, a file is given up. Chosen, not measured."""
 _LINES: Final = frozenset({".jsonl", ".ndjson", ".csv", ".tsv"})
 _COUNTED_BYTES: Final = 1_000_000  # at the beginning of a file, from which its number of lines is estimated
-_DESCRIPTIONS: Final = ("readme", "license", "licence", "dataset_info", "dataset_dict", "state.json", "citation")
-"""How the names of files begin that belong to a data set and hold no rows."""
+_DESCRIPTIONS: Final = (
+    *("readme", "license", "licence", "dataset_info", "dataset_dict", "state.json", "citation"),
+    *("report.json", "manifest.json"),
+)
+"""How the names of files begin that belong to a data set and hold no rows; the last two are of `dedupe` and `release`.
+"""
+
 # Finding: files by path, folder or glob.
 
 
@@ -117,6 +123,8 @@ def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProbl
         texts: defaultdict[str, list[Path]] = defaultdict(list)
         for name in sorted(names):
             ending = ending_of(name)
+            if is_table_of_result(name, names):
+                continue
             if ending is None:
                 is_row_file = not name.startswith(".") and not name.lower().startswith(_DESCRIPTIONS)
                 others.update([Path(name).suffix or name] if is_row_file else [])
