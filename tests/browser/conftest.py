@@ -21,7 +21,7 @@ from tests.newsroom.stories import Story, stories_of
 from worker.config.schema import Settings, StoreSettings
 from worker.dedupe.judge import Deduper
 from worker.models import Article, Candidate, Text
-from worker.runs.reading import WebRun
+from worker.runs.pages import WebRun
 from worker.storage.store import Store, open_store
 
 REQUIRED = "CORPUS_WORKER_REQUIRE_BROWSER"

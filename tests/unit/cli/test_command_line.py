@@ -126,13 +126,13 @@ def test_common_options_add_up_over_groups_and_commands() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes_commands_and_options(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    complete = get_completion_class(shell)
+    assert complete is not None
+
     def completed(*words: str) -> str:
         monkeypatch.setenv("COMP_WORDS", " ".join(("corpus-worker", *words)))
         monkeypatch.setenv("COMP_CWORD", words[-1] if shell == "fish" else str(len(words)))
         return complete(cli, {}, "corpus-worker", "_CORPUS_WORKER_COMPLETE").complete()
-
-    complete = get_completion_class(shell)
-    assert complete
 
     assert "sources" in completed("sou")
     assert "resume" in completed("sources", "res")
