@@ -1,7 +1,7 @@
 """The query language of full-text search: words, "phrases", -minus, and filters (`source:name`, `from:2026-11`).
 
-`parse_query` reads any text without an error and notes what it ignored. `Query.anywhere` and `Query.better` are what has
-to be looked up in the index, whose terms `corpus/search_index.py` defines.
+`parse_query` reads any text without an error and notes what it ignored. `Query.anywhere` and `Query.better` are what
+has to be looked up in the index, whose terms `corpus/search_index.py` defines.
 """
 
 from __future__ import annotations
