@@ -17,8 +17,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-import structlog
-
 from worker.clock import SystemClock
 from worker.config.schema import DEFAULT_TIMEZONE, Settings
 from worker.dedupe.judge import Deduper
@@ -28,6 +26,7 @@ from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.extract.pool import ProcessExtractor
 from worker.fetch.client import HttpFetcher
 from worker.files.reading import read_in_thread
+from worker.logs import log
 from worker.models import Page, Request, Source
 from worker.pipeline.discover import Discoverer
 from worker.pipeline.ingest import Ingester
@@ -74,8 +73,6 @@ class InstrumentedFetcher:
         """Close the connections of `inner`."""
         await self.inner.aclose()
 
-
-log = structlog.get_logger()
 
 _PAGES_PER_POLL: Final = 500
 """Bound on the further pages that one poll reads; the next poll continues there (docs/polling.md). Chosen, not

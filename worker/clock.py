@@ -5,7 +5,6 @@ Everything else takes a `worker.ports.Clock`, so that tests can pass a fake cloc
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -23,4 +22,6 @@ class SystemClock:
 
     async def sleep(self, delay: timedelta) -> None:
         """Sleep for `delay`; a zero or negative delay only yields to other tasks."""
+        import asyncio  # imported late: most commands never sleep
+
         await asyncio.sleep(max(0.0, delay.total_seconds()))

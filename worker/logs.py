@@ -1,10 +1,11 @@
 """Logging: every event is one line on standard error with a name and fields.
 
     configure(level=logging.INFO, form="auto")
-    structlog.get_logger().info("fetch.done", url=url, status=200)
+    log.info("fetch.done", url=url, status=200)
 
 Fields may hold text from the web. Control and invisible characters in them are escaped, so that a page cannot forge a
-log line or change how a terminal shows one; passwords in URLs are masked.
+log line or change how a terminal shows one; passwords in URLs are masked. structlog is imported with the first event:
+a command that only reads seldom logs one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import logging
 import os
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any, Final
+from collections.abc import Callable, MutableMapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-import structlog
-from structlog.typing import Processor
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 _FAR: Final = r"\u0600-\u1fff\u2070-\ud7ff\uf900-\ufefe\U00010000-\U000dffff"
 """Scripts and emoji in which the zero-width joiner and non-joiner are part of correct spelling."""
@@ -44,6 +46,42 @@ def configure(*, level: int, form: str = "auto") -> None:
     journal without the time, which the journal records itself, and with the level as syslog priority. Log records of
     libraries are forwarded from WARNING on.
     """
+    log.prepare(partial(_configure, level=level, form=form))
+    _forward_libraries()
+
+
+class EventLog:
+    """What modules log to: `log.info("name", field=value)`, and likewise for the other levels of structlog."""
+
+    def __init__(self) -> None:
+        self._configure: Callable[[], None] | None = None
+
+    def prepare(self, configure: Callable[[], None]) -> None:
+        """Call `configure` before the next event: now, if structlog is imported already."""
+        self._configure = configure
+        if "structlog" in sys.modules:
+            self._import()
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        """Return the method of a structlog logger."""
+        return getattr(self._import(), level)  # type: ignore[no-any-return] # structlog makes its loggers at run time
+
+    def _import(self) -> Any:
+        import structlog
+
+        configure, self._configure = self._configure, None
+        if configure is not None:
+            configure()
+        return structlog.get_logger()
+
+
+log: Final = EventLog()
+
+
+def _configure(*, level: int, form: str) -> None:
+    """Configure structlog as `configure` describes."""
+    import structlog
+
     render: Processor = _render_line
     if form == "json":
         render = structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -62,7 +100,6 @@ def configure(*, level: int, form: str = "auto") -> None:
         logger_factory=_StderrFactory(),
         cache_logger_on_first_use=False,
     )
-    _forward_libraries()
 
 
 def _is_journal(stream: str) -> bool:
@@ -165,7 +202,6 @@ class _Forwarder(logging.Handler):
     """Forwards the log records of libraries as structlog events."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger()
         log.log(
             record.levelno,
             "library.log",

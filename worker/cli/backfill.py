@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 from datetime import UTC, datetime
@@ -79,6 +78,8 @@ def backfill(
 
 def _backfill(common: CommonOptions, settings: Settings, backfill_options: BackfillOptions, *, dry_run: bool) -> int:
     """Run the backfill (or its dry run) and print the result; return the exit status."""
+    import asyncio
+
     from worker.app import open_app
     from worker.cli.render.progress import BackfillReporter
     from worker.runs.backfill import BackfillRun

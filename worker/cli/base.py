@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import io
@@ -204,11 +203,15 @@ def run_until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, int
     A cancelled `work` returns its partial result. A second signal ends the process immediately, which is safe: the
     store relies on leases and transactions, not on a clean end.
     """
+    import asyncio
+
     return asyncio.run(_until_signal(work))
 
 
 async def _until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, int]:
     """Do what `run_until_signal` describes, inside a running event loop."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work())
     received: list[int] = []

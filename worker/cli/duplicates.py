@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note
-from worker.cli.render.tables import placement_after, placement_before
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def _change_record(moved: Rejudged) -> dict[str, object]:
 
 def _print_changes(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ...]) -> None:
     """Print the stored mark, and every article whose relation, cluster or export changed because of it."""
-    from worker.cli.render.tables import console, escape_markup
+    from worker.cli.render.tables import console, escape_markup, placement_after, placement_before
 
     out = console()
     if decided == "original":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import re
 import sys
@@ -49,6 +48,8 @@ def status(common: CommonOptions, watch: bool) -> None:
         raise UsageError("--watch needs a terminal; with --json it prints one object a line")
     with open_read_only(settings) as store:
         if watch:
+            import asyncio
+
             asyncio.run(_watch(settings, store, as_json=common.as_json))
         elif common.as_json:
             print_json(_status_json(settings, store))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -13,8 +12,6 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note, run_until_signal
-from worker.cli.render.progress import Spinner
-from worker.cli.render.tables import placement_after, placement_before
 from worker.errors import UsageError
 from worker.logs import escape
 
@@ -208,6 +205,9 @@ def reprocess(common: CommonOptions, dedupe: bool, rejected: bool, dry_run: bool
 
     The current settings are used; no network is needed. After any kind of stop, the same command resumes.
     """
+    import asyncio
+
+    from worker.cli.render.progress import Spinner
     from worker.runs.reprocess import ReprocessRun
 
     if dedupe and rejected:
@@ -288,7 +288,7 @@ def _print_changes(changes: tuple[VerdictChange, ...]) -> None:
     """Print a table of changed verdicts: article, before, after, the article compared with, and the figures."""
     from rich.table import Table
 
-    from worker.cli.render.tables import console, escape_markup
+    from worker.cli.render.tables import console, escape_markup, placement_after, placement_before
 
     table = Table(box=None, pad_edge=False)
     for name in ("article", "before", "after", "against", "jaccard", "contained", "title"):
@@ -362,6 +362,8 @@ def _print_lifted(common: CommonOptions, lifted: Iterable[tuple[str, datetime]])
 
 def _print_forgotten(result: ForgetResult, *, dry_run: bool) -> None:
     """Print what was deleted for each request, what stays, and what a person still has to do."""
+    from worker.cli.render.tables import placement_after, placement_before
+
     for each in result.reports:
         click.echo(escape(f"{each.request.target}: {_describe_forgotten(each, dry_run=dry_run)}"))
         _print_named(each.selection.articles)

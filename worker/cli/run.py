@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 import sys
@@ -102,6 +101,8 @@ def _require_addresses(path: Path) -> None:
 
 def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOptions) -> int:
     """Run `ingest` with a progress bar on a terminal; print the summary and return the exit status."""
+    import asyncio
+
     from worker.app import open_app
     from worker.cli.render.progress import ProgressBar
     from worker.cli.render.tables import print_ingest_summary
@@ -155,6 +156,8 @@ def run(common: CommonOptions) -> None:
 
 def ingest_dry_run(common: CommonOptions, settings: Settings, ingest_options: IngestOptions) -> int:
     """Run `ingest` without storing anything; return the exit status."""
+    import asyncio
+
     from worker.cli.render.tables import print_ingest_summary
     from worker.runs.dry_run import open_dry_run
     from worker.runs.ingest import IngestRun

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
 from worker.errors import FetchBlocked, FetchError, MachineError, SourceError, StoreError, WorkerError, as_machine_error
 from worker.files.reading import read_in_thread
+from worker.logs import log
 from worker.models import Authority, Candidate, Discovery, Poll, Request, Source, SourceState, Validators
 from worker.pipeline import poll_result
 from worker.pipeline.poll_result import PollContext, PollProgress, SourceReport, log_alarms, log_report
@@ -25,8 +24,6 @@ from worker.pipeline.stages import Limits, Observer, Stages, Tally
 from worker.schedule.poll_interval import plan_of
 from worker.sources import read_inputs
 from worker.urls import host_of
-
-log = structlog.get_logger()
 
 _LOCAL_KINDS: Final = frozenset({"files", "warc"})
 # How many sitemaps, and pages of each, are read to fill a gap. Chosen, not measured: a gap is hours long, and news

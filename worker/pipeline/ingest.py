@@ -14,8 +14,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-import structlog
-
 from worker.errors import (
     ExtractError,
     ExtractorDown,
@@ -25,6 +23,7 @@ from worker.errors import (
     StoreError,
     as_machine_error,
 )
+from worker.logs import log
 from worker.models import FORGOTTEN_SCHEME, Article, Claim, Outcome, Page, Request, State, Text
 from worker.pipeline.source_pages import with_further_pages
 from worker.pipeline.stages import (
@@ -40,8 +39,6 @@ from worker.pipeline.stages import (
 )
 from worker.ports import Scope
 from worker.schedule.retry import keep_former_outcome, next_recheck
-
-log = structlog.get_logger()
 
 # Chosen, not measured. The waits trade the delay before new work is seen against empty queries. A batch of rechecks is
 # one short transaction, and 500 of them every 30 seconds are more than the hosts' delays let any run fetch.

@@ -13,9 +13,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-import structlog
-
 from worker.errors import FetchError, SourceError, WorkerError
+from worker.logs import log
 from worker.models import Alarm, Discovery, Poll, PublishingStats, Source, SourceState, Validators
 from worker.schedule.drift import MAX_ENTRIES, drift_alarms, entry_keys, no_common_entry, useful_share
 from worker.schedule.poll_interval import (
@@ -30,7 +29,6 @@ from worker.schedule.poll_interval import (
 )
 from worker.schedule.retry import fault_class, next_poll_after_failure
 
-log = structlog.get_logger()
 _MAX_NOTES: Final = 20
 """Log lines for the notes of one poll. Chosen, not measured: a source with thousands of bad entries must not fill the
 log."""

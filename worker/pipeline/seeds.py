@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError
 from worker.files.reading import read_in_thread
+from worker.logs import log
 from worker.models import PreparedSeed, Seed
 from worker.pipeline.prepare_seeds import CHUNK_ROWS, Preparer, SeedOptions, make_reader, take
 from worker.ports import Clock, Extractor, RunInThread
@@ -28,8 +27,6 @@ from worker.sources.files.article_files import InputProblem
 from worker.sources.files.seed_rows import SeedFile
 from worker.sources.files.seeds import count_rows, describe_problem, read_seed_file
 from worker.storage.seeds.importing import SeedBatch, SeedCounts, SeedFileRecord, SeedStore
-
-log = structlog.get_logger()
 
 _BATCH_LENGTH: Final = 16_000_000  # characters that end a batch early, for the same reason
 _CHUNKS_AHEAD: Final = 8

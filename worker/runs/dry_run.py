@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-import structlog
-
 from worker.app import App, AppParts, BackfillDeps, build_app
 from worker.clock import SystemClock
 from worker.config.schema import Settings
@@ -21,6 +19,7 @@ from worker.dedupe.judge import Deduper
 from worker.errors import StoreError
 from worker.fetch.client import HttpFetcher
 from worker.fetch.request import Step
+from worker.logs import log
 from worker.models import (
     Article,
     BackfillPlace,
@@ -40,8 +39,6 @@ from worker.ports import HostHealth, HostRegistry, Judge, RobotsRecord
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.queue.backfills import BackfillStore
 from worker.storage.store import StoredLedger, StoreExecutor, open_read_only, open_store
-
-log = structlog.get_logger()
 
 
 @asynccontextmanager

@@ -6,17 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-import structlog
-
 from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, StoreError, UsageError
+from worker.logs import log
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
 from worker.storage.store import Store, open_store
 from worker.urls import canonicalise, host_of, publisher_host
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

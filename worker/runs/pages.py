@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote
 
-import structlog
-
 from worker.clock import SystemClock
 from worker.config.schema import Settings, WebSettings
 from worker.config.types import is_loopback
 from worker.errors import StoreError
+from worker.logs import log
 from worker.models import ActivityCounts, Alarm, Health, RecentArticle, SearchResult, StoreStats
 from worker.models.records import LOST, source_warnings
 from worker.runs.reading import Browser, ShownArticle
@@ -30,8 +29,6 @@ from worker.web.metrics import Metrics
 from worker.web.pages import SPANS, Plot, moment, plot, web_address
 from worker.web.routes import Action, FeedPage, WebPage
 from worker.web.server import serve_pages
-
-log = structlog.get_logger()
 
 LOST_SHOWN_FOR: Final = timedelta(days=7)
 """How long lost pages are shown: long enough for someone who looks once a week."""

@@ -19,8 +19,6 @@ from importlib.metadata import version
 from itertools import islice
 from typing import Final, TypeVar
 
-import structlog
-
 from worker.app import open_app
 from worker.clock import SystemClock
 from worker.config.schema import Settings
@@ -29,6 +27,7 @@ from worker.errors import ExtractError, FetchBlocked, StoreError
 from worker.extract.ipc import extract_rules
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.extract.pool import ProcessExtractor
+from worker.logs import log
 from worker.models import Article, Claim, Outcome, Source, State
 from worker.pipeline.stages import Tally, hints_for
 from worker.ports import Hints, Scope
@@ -39,8 +38,6 @@ from worker.storage.maintenance.review import REPROCESS_BATCH, RawPage
 from worker.storage.store import Store, StoreExecutor, open_store, worker_name
 
 T = TypeVar("T")
-
-log = structlog.get_logger()
 
 _BATCH_SIZE: Final = 16
 """Pages extracted concurrently in a dry run: enough for all extraction processes, few enough to bound memory."""

@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, Self, TypeVar
 
-import structlog
 from sqlalchemy import Connection
 
 from worker.clock import SystemClock
 from worker.config.schema import Settings
+from worker.logs import log
 from worker.models import IndexParameters
 from worker.ports import Ledger
 from worker.storage.corpus import judge_model, settling
@@ -242,9 +242,6 @@ def agree_on_parameters(connection: Connection, parameters: IndexParameters) -> 
 #
 # Opening for work migrates the store, repairs the times that a wrong clock has written, and frees the leases of dead
 # processes of this machine. Nothing here imports fetch, extract or dedupe, so that read-only commands start fast.
-
-
-log = structlog.get_logger()
 
 _INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC
 """The inode number of the initial PID namespace (PROC_PID_INIT_INO in Linux's proc_ns.h); a container has another."""

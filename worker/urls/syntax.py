@@ -15,7 +15,6 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import SplitResult, quote, quote_from_bytes, unquote, unquote_to_bytes, urljoin, urlsplit
 
 import idna
-from tld import get_fld
 
 from worker.errors import SourceError
 
@@ -194,8 +193,7 @@ def registrable_domain(host: str) -> str:
         return host
     if (hosted := _site_at_hoster(host)) is not None:
         return hosted
-    known = get_fld(f"http://{host}/", fail_silently=True)
-    return known if isinstance(known, str) else ".".join(host.split(".")[-2:])
+    return _registered_domain(host) or ".".join(host.split(".")[-2:])
 
 
 def _site_at_hoster(host: str) -> str | None:
@@ -216,7 +214,15 @@ def is_within_sites(host: str, sites: frozenset[str]) -> bool:
 def has_public_suffix(host: str) -> bool:
     """Return whether a host has an existing public suffix, or one reserved for examples (RFC 2606)."""
     top = host.rpartition(".")[2]
-    return "." in host and (top in _RESERVED or get_fld(f"http://{host}/", fail_silently=True) is not None)
+    return "." in host and (top in _RESERVED or _registered_domain(host) is not None)
+
+
+def _registered_domain(host: str) -> str | None:
+    """Return the domain below the public suffix of a host, None if it has none."""
+    from tld import get_fld  # imported late: with urllib.request, which few commands need
+
+    found = get_fld(f"http://{host}/", fail_silently=True)
+    return found if isinstance(found, str) else None
 
 
 def _is_ipv4(host: str) -> bool:

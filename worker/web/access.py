@@ -21,17 +21,15 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.config.schema import WebSettings
+from worker.logs import log
 from worker.ports import Clock
 from worker.web.passwords import PasswordCheck
-
-log = structlog.get_logger()
 
 STATIC: Final = "/static/"
 """The files of the pages: they are no secret, and the login page needs them."""

@@ -15,7 +15,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import structlog
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
@@ -27,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.config.schema import WebSettings
 from worker.errors import StoreError
+from worker.logs import log
 from worker.models import Health, StoreStats
 from worker.ports import Clock
 from worker.web.access import STATIC, Access, FormGuard, RequireVisitor
@@ -114,8 +114,6 @@ class SecureHeaders:
 
 
 # The application and its routes.
-
-log = structlog.get_logger()
 
 _FILES: Final = Path(__file__).with_name("static")
 STATS_MAX_AGE: Final = timedelta(seconds=10)

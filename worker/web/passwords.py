@@ -13,14 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Final
 
-import structlog
 from starlette.exceptions import HTTPException
 
 from worker.config.types import PASSWORD_HASH
 from worker.errors import UsageError
+from worker.logs import log
 from worker.ports import Clock
-
-log = structlog.get_logger()
 
 _LN, _R, _P = 15, 8, 3
 """32 MB and three rounds: one of the equal choices of OWASP's Password Storage Cheat Sheet for scrypt."""

@@ -16,15 +16,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
-import structlog
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from worker.errors import ListenError
-from worker.logs import escape
-
-log = structlog.get_logger()
+from worker.logs import escape, log
 
 _MAX_CONNECTIONS = 64
 """Chosen, not measured: far more than a browser, a supervisor and Prometheus open, few enough file descriptors."""

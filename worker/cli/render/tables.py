@@ -16,13 +16,13 @@ from rich.padding import Padding
 from rich.table import Table
 
 from worker.cli.base import print_json
-from worker.config.edit import NewSource, name_for
-from worker.config.schema import Settings
 from worker.config.types import format_duration
 from worker.logs import escape
 from worker.models import AuditReport, DuplicateLink, SourceState, State
 
 if TYPE_CHECKING:
+    from worker.config.edit import NewSource
+    from worker.config.schema import Settings
     from worker.runs.backfill import BackfillReport
     from worker.runs.discover_sources import SuggestedSource
     from worker.runs.doctor import CheckedSource
@@ -280,6 +280,8 @@ def name_sources(picked: Sequence[TrialPoll], name: str | None, settings: Settin
 
     With `name` they are called `name`, `name-2`, …; without it, names are derived from the addresses.
     """
+    from worker.config.edit import NewSource, name_for
+
     taken = {source.name for source in settings.sources}
     new: list[NewSource] = []
     for trial in picked:

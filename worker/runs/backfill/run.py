@@ -13,16 +13,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
 from worker.app import App
 from worker.errors import StoreBusy, StoreError, UsageError, WorkerError
+from worker.logs import log
 from worker.models import BackfillProgress, State
 from worker.pipeline.stages import Tally
 from worker.runs.backfill.walker import ArchiveWalker, BackfillOptions, WalkCounts
 from worker.storage.store import worker_name
-
-log = structlog.get_logger()
 
 _LEASE_TIME: Final = timedelta(minutes=2)
 """The lease is renewed four times in this span; after a crash another worker can continue within two minutes."""

@@ -17,14 +17,13 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-import structlog
-
 from worker import urls
 from worker.app import App, BackfillDeps
 from worker.config.schema import DEFAULT_TIMEZONE, Settings
 from worker.dates.periods import TimeWindow, archive_urls
 from worker.errors import FetchError, SourceError, StoreError, UsageError
 from worker.files.reading import read_in_thread
+from worker.logs import log
 from worker.models import BackfillPlace, Candidate, Request, Source, backfill_batch
 from worker.ports import Fetcher, Scope
 from worker.sources.content import ContentKind, sniff_content
@@ -169,8 +168,6 @@ async def _is_sitemap(url: str, fetcher: Fetcher) -> bool:
         return False
     return sniff_content(page.body) is ContentKind.SITEMAP
 
-
-log = structlog.get_logger()
 
 _MAX_WRITE: Final = 500
 """Candidates added in one transaction: few, so that other writers do not wait long (chosen, not measured)."""

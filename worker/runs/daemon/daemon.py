@@ -16,13 +16,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from worker.app import App, open_app
 from worker.clock import SystemClock
 from worker.config.load import mask_url
 from worker.config.schema import Settings
 from worker.errors import ConfigurationError, StoreError, StoreMissing
+from worker.logs import log
 from worker.runs.daemon.polling import ProgressCounter
 from worker.runs.daemon.session import Session, StopReason, StoreBackoff, sleep_until
 from worker.runs.daemon.status_pages import StatusPages
@@ -60,8 +59,6 @@ class WatchedFile:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
 
-
-log = structlog.get_logger()
 
 STOP_TIMEOUT: Final = timedelta(seconds=29)
 """The process ends by itself within 30 seconds of a signal (docs/reference.md), before systemd or a container sends

@@ -11,15 +11,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-import structlog
-
 from worker.app import App
 from worker.errors import MachineError, StoreError
+from worker.logs import log
 from worker.models import Claim, Outcome, Source, SourceState
 from worker.pipeline.stages import DEADLINE
 from worker.schedule.poll_interval import is_due
-
-log = structlog.get_logger()
 
 STORE_TIMEOUT: Final = timedelta(minutes=1)
 """How long a query of the store may take; simple reads take milliseconds, so a minute means that it is stuck."""

@@ -17,11 +17,11 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Final, ParamSpec, TypeVar
 
-import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from worker.app import App
 from worker.errors import MachineError, StoreError, as_machine_error
+from worker.logs import log
 from worker.ports import Clock, RunInThread
 from worker.runs.daemon.polling import STORE_TIMEOUT, ProgressCounter, SourcePoller
 from worker.runs.daemon.watchdog import CHECK_EVERY, LoopWatchdog, StallDetector, SystemdNotifier, describe_tasks
@@ -90,8 +90,6 @@ def quiet_on_cancel(job: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[
 
 
 T = TypeVar("T")
-
-log = structlog.get_logger()
 
 POLL_CHECK_EVERY: Final = timedelta(seconds=2)
 """How often the store is queried for due sources: small against poll intervals of minutes, and a cheap query."""

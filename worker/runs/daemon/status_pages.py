@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from worker.app import App
 from worker.config.schema import WebSettings
 from worker.config.types import is_loopback
 from worker.errors import ListenError
+from worker.logs import log
 from worker.models import Claim, Health, Outcome, Source, StoreStats
 from worker.pipeline.stages import Observer
 from worker.ports import Clock, MetricsSink
@@ -27,9 +26,6 @@ from worker.runs.reading import Browser
 
 if TYPE_CHECKING:
     from worker.web.metrics import Metrics
-
-
-log = structlog.get_logger()
 
 
 class StatusPages:

@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
-import structlog
+from worker.logs import log
 
 CHECK_EVERY: Final = timedelta(seconds=5)
 """How often progress is checked and systemd is notified; small against the limits, which are minutes."""
@@ -131,9 +131,6 @@ def _suspended_at(task: asyncio.Task[Any]) -> str:
     if frame is None:
         return task.get_name()
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
-
-
-log = structlog.get_logger()
 
 
 class SystemdNotifier:

@@ -17,11 +17,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-import structlog
 from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from worker.clock import SystemClock
+from worker.logs import log
 from worker.storage.db.errors import (
     ErrorContext,
     RetryAction,
@@ -98,8 +98,6 @@ class SharedBackoff:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-log = structlog.get_logger()
 
 WRITES: Final = "worker_writes"
 """The execution option of connections that write; `worker.storage.db.engine` starts their transactions differently."""

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Column, Connection, Executable, Integer, Row, Table, Text, bindparam, or_, select, update
 
 from worker.models import (
@@ -64,7 +64,7 @@ HARVESTS = Table(
 # Publishing statistics and outcome statistics, to rows and JSON and back.
 
 
-_KEYS = np.dtype("<i8")
+_KEY = struct.Struct("<q")
 _SUM_NAMES = tuple(each.name for each in fields(DecayingSums))
 
 
@@ -102,7 +102,7 @@ def learned_from(row: Row[Any], *, entries: bytes = b"") -> PollHistory:
         gap_at=row.gap_at,
         publishing_stats=publishing_from_json(row.habits),
         alarms=_alarms(row.alarms),
-        entries=tuple(np.frombuffer(entries, _KEYS).tolist()),
+        entries=tuple(key for (key,) in _KEY.iter_unpack(entries)),
     )
 
 
@@ -173,7 +173,7 @@ def _learned_values(learned: PollHistory) -> Values:
         "gap_at": learned.gap_at,
         "habits": publishing_to_json(learned.publishing_stats),
         "alarms": to_json([[each.what, _to_json_value(each.since), storable(each.detail)] for each in learned.alarms]),
-        "entries": np.array(learned.entries, dtype=_KEYS).tobytes(),
+        "entries": b"".join(map(_KEY.pack, learned.entries)),
     }
 
 

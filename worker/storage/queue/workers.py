@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import Connection, Engine, Table, bindparam, event, func, select, text, update
 
+from worker.logs import log
 from worker.storage.db.codec import EPOCH, Duration, UtcTime
 from worker.storage.db.schema import CANDIDATES, HOSTS, SOURCES
 from worker.storage.db.sql import greatest, is_sqlite
@@ -192,9 +192,6 @@ def reclaim(connection: Connection, workers: Iterable[str]) -> int:
 
 
 # Repair of times written by a clock that ran ahead and was set back since.
-
-
-log = structlog.get_logger()
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=1)
 """How far the clocks of several machines on one store may differ; chosen, not measured: NTP keeps to seconds."""
