@@ -18,7 +18,7 @@ import apscheduler.triggers.interval
 import worker.clock
 from worker.cli.main import main
 from worker.runs.daemon.polling import SourcePoller
-from worker.storage.store import StoredLedger
+from worker.storage.ledger import StoredLedger
 
 
 def offset() -> timedelta:

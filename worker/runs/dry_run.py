@@ -37,8 +37,9 @@ from worker.models import (
 from worker.pipeline.stages import Observer
 from worker.ports import HostHealth, HostRegistry, Judge, RobotsRecord
 from worker.storage.corpus.reader import StoreReader
+from worker.storage.ledger import StoredLedger
 from worker.storage.queue.backfills import BackfillStore
-from worker.storage.store import StoredLedger, StoreExecutor, open_read_only, open_store
+from worker.storage.store import StoreExecutor, open_read_only, open_store
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -15,9 +14,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Final, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
 
@@ -26,11 +25,11 @@ from worker.config.schema import Settings
 from worker.logs import log
 from worker.models import IndexParameters
 from worker.ports import Ledger
-from worker.storage.corpus import judge_model, settling
+from worker.storage.corpus import judge_model
 from worker.storage.corpus.index import require_parameters, stored_parameters
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.corpus.search_index import SEARCH_BATCH, index_queued_texts
-from worker.storage.db.database import Database, Repository, reads, writes
+from worker.storage.db.database import Database
 from worker.storage.db.engine import connect
 from worker.storage.db.locks import DaemonLock
 from worker.storage.db.migrate import (
@@ -41,43 +40,17 @@ from worker.storage.db.migrate import (
     require_privileges,
 )
 from worker.storage.db.sql import lock_keys, require_utf8
-from worker.storage.maintenance.backup import Backup, back_up
-from worker.storage.maintenance.prune import Pruned, prune, prune_steps
-from worker.storage.maintenance.review import StoreReview
-from worker.storage.queue import claims, intake, outcomes, sources, workers
 from worker.storage.queue.backfills import BackfillStore
-from worker.storage.queue.candidates import find_fallback
-from worker.storage.queue.hosts import HostStore, ParagraphStore, is_forgotten
-from worker.storage.queue.outcomes import queue_rechecks
+from worker.storage.queue.hosts import HostStore, ParagraphStore
 from worker.storage.queue.workers import correct_times, daemons, is_direct, name_connections
-from worker.storage.seeds.importing import SeedStore
-from worker.storage.seeds.removal import SeedRemoval
 
-
-class StoredLedger(Repository):
-    """The `Ledger` of worker.ports, kept in the database.
-
-    Each method is one transaction; it is documented at the function of the same purpose in `worker.storage.queue`.
-    """
-
-    source_state = reads(sources.source_state)
-    claim_poll = writes(sources.claim_poll)
-    record_poll = writes(intake.record_poll)
-    replan = writes(sources.replan)
-    enqueue = writes(intake.enqueue)
-    queue_rechecks = writes(queue_rechecks)
-    claim = writes(claims.claim)
-    extend = writes(claims.extend)
-    release = writes(claims.release)
-    lease_owners = reads(workers.lease_owners)
-    reclaim = writes(workers.reclaim)
-    fallback = reads(find_fallback)
-    is_forgotten = reads(is_forgotten)
-    finish = writes(outcomes.finish)
-    settle = writes(settling.settle)
-    pending = reads(claims.pending)
-    has_due = reads(claims.has_due)
-    next_due = reads(claims.next_due)
+if TYPE_CHECKING:
+    from worker.storage.ledger import StoredLedger
+    from worker.storage.maintenance.backup import Backup
+    from worker.storage.maintenance.prune import Pruned
+    from worker.storage.maintenance.review import StoreReview
+    from worker.storage.seeds.importing import SeedStore
+    from worker.storage.seeds.removal import SeedRemoval
 
 
 PATIENCE = timedelta(minutes=5)
@@ -88,23 +61,49 @@ class Store:
     """An open store, to be closed after use, or used as a context manager.
 
     All methods block the calling thread, and raise StoreError if the database fails. They may be called from several
-    threads.
+    threads. The parts that only work needs are imported when they are used, so that read-only commands start fast.
     """
 
     def __init__(self, database: Database) -> None:
-        self.ledger = StoredLedger(database)
-        self.seeds = SeedStore(database)
-        self.seed_removal = SeedRemoval(database)
         self.reader = StoreReader(database)
         self.hosts = HostStore(database)
         self.backfills = BackfillStore(database)
         self.paragraphs = ParagraphStore(database)
-        self.review = StoreReview(database)
         self._database = database
         self._lock = DaemonLock(database.path) if database.path else None
 
+    @cached_property
+    def ledger(self) -> StoredLedger:
+        """The queue of candidates and its outcomes."""
+        from worker.storage.ledger import StoredLedger
+
+        return StoredLedger(self._database)
+
+    @cached_property
+    def seeds(self) -> SeedStore:
+        """The import of the seed corpus."""
+        from worker.storage.seeds.importing import SeedStore
+
+        return SeedStore(self._database)
+
+    @cached_property
+    def seed_removal(self) -> SeedRemoval:
+        """The removal of seeds."""
+        from worker.storage.seeds.removal import SeedRemoval
+
+        return SeedRemoval(self._database)
+
+    @cached_property
+    def review(self) -> StoreReview:
+        """What `reprocess`, `duplicates` and `forget` do to the whole store."""
+        from worker.storage.maintenance.review import StoreReview
+
+        return StoreReview(self._database)
+
     def back_up(self, path: Path, *, replace: bool = False) -> Backup:
         """Copy a SQLite store in use to a file, and check the copy; raises StoreError. See `maintenance.backup`."""
+        from worker.storage.maintenance.backup import back_up
+
         return back_up(self._database, path, replace=replace)
 
     def holds(self, path: Path) -> bool:
@@ -113,10 +112,14 @@ class Store:
 
     def prune(self, *, older_than: datetime, dry_run: bool = False) -> Pruned:
         """Delete raw pages and histories from before a time, but no text of the corpus; see `maintenance.prune`."""
+        from worker.storage.maintenance.prune import prune
+
         return prune(self._database, older_than=older_than, dry_run=dry_run)
 
     def prune_in_steps(self, *, older_than: datetime) -> Iterator[Pruned]:
         """Do the same in small steps, one for each item that the caller takes from the iterator."""
+        from worker.storage.maintenance.prune import prune_steps
+
         return prune_steps(self._database, older_than=older_than)
 
     def index_queued_texts(self, *, limit: int = SEARCH_BATCH) -> int:
@@ -260,6 +263,8 @@ async def open_for_work(
     This runs on a thread, as a migration may take minutes in which the event loop must serve probes and signals. While
     the database is unavailable the call waits for up to `patience`; cancelling the task ends the wait.
     """
+    import asyncio
+
     given_up = threading.Event()
     try:
         store = await asyncio.to_thread(_open_and_repair, url, parameters, patience, given_up, create=create)
@@ -333,6 +338,8 @@ class StoreExecutor:
 
     async def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` on a thread and return its result. A cancelled task does not end the call on the thread."""
+        import asyncio
+
         future = self._executor.submit(partial(call, *args, **kwargs))
         return await asyncio.wrap_future(future)
 
