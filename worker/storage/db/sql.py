@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -27,7 +27,6 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -37,7 +36,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from worker.errors import StoreError
 
-Insert = sqlite.Insert | postgresql.Insert
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+Insert: TypeAlias = "sqlite.Insert | postgresql.Insert"
 T = TypeVar("T")
 _LOCK_KEYS = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS wanted (key)")
 
@@ -81,7 +83,11 @@ class Numbers(TypeDecorator[Iterable[int]]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return the column type for this database."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else postgresql.ARRAY(BigInteger()))
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        from sqlalchemy.dialects import postgresql
+
+        return dialect.type_descriptor(postgresql.ARRAY(BigInteger()))
 
     def process_bind_param(self, value: Iterable[int] | None, dialect: Dialect) -> str | list[int]:
         """Return the numbers in the form that this database accepts."""
@@ -158,29 +164,46 @@ def small_cache(connection: Connection) -> Iterator[None]:
             connection.exec_driver_sql(f"PRAGMA cache_size = {usual}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Upsert:
-    """An INSERT with ON CONFLICT. Both databases spell it alike, but SQLAlchemy has a class of its own for each."""
+    """An INSERT with ON CONFLICT. Both databases spell it alike, but SQLAlchemy has a class of its own for each.
 
-    sqlite: Executable
-    postgresql: Executable
+    A statement is made when it is first used: the classes of the other database are not even imported.
+    """
+
+    def __init__(self, table: Table, finish: Callable[[Insert], Executable]) -> None:
+        self._table, self._finish = table, finish
 
     def on(self, connection: Connection) -> Executable:
         """Return the statement for the database of this connection."""
-        return self.sqlite if is_sqlite(connection) else self.postgresql
+        return self._on_sqlite if is_sqlite(connection) else self._on_postgresql
+
+    @cached_property
+    def _on_sqlite(self) -> Executable:
+        from sqlalchemy.dialects import sqlite
+
+        return self._finish(sqlite.insert(self._table))
+
+    @cached_property
+    def _on_postgresql(self) -> Executable:
+        from sqlalchemy.dialects import postgresql
+
+        return self._finish(postgresql.insert(self._table))
 
 
 def upsert(table: Table, finish: Callable[[Insert], Executable]) -> Upsert:
     """Return an INSERT into a table for both databases; `finish` adds the ON CONFLICT clause."""
-    return Upsert(sqlite=finish(sqlite.insert(table)), postgresql=finish(postgresql.insert(table)))
+    return Upsert(table, finish)
 
 
 def add_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert the rows whose key does not exist yet; return how many. All rows must have the same columns."""
     names = list(rows[0])
     if is_sqlite(connection):
-        statement: Executable = sqlite.insert(table).on_conflict_do_nothing()
-        return _written(connection, statement, rows)
+        from sqlalchemy.dialects import sqlite
+
+        return _written(connection, sqlite.insert(table).on_conflict_do_nothing(), rows)
+    from sqlalchemy.dialects import postgresql
+
     # One array parameter for each column: PostgreSQL parses it faster than one parameter for each field.
     lists = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
     new_rows = func.unnest(*lists).table_valued(*names, name="new_rows").render_derived()
