@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec, module_from_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,10 +113,29 @@ def _fmix32(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return mixed
 
 
+@contextmanager
+def _without_package_code(name: str) -> Iterator[None]:
+    """Let modules of a package be imported during the block without running its `__init__`.
+
+    Afterwards the package is as if it had not been imported, so that an import of it elsewhere runs it in full.
+    """
+    found = None if name in sys.modules else find_spec(name)
+    if found is None:
+        yield
+        return
+    sys.modules[name] = module_from_spec(found)
+    try:
+        yield
+    finally:
+        for loaded in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+            del sys.modules[loaded]
+
+
 @cache
 def _permutations() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Return datasketch's permutations, each repeated over a block: numpy multiplies rows by rows fastest."""
-    from datasketch import MinHash  # imported late: it takes most of a second, and only signatures need it
+    with _without_package_code("datasketch"):  # it imports scipy: most of a second, for classes not used here
+        from datasketch.minhash import MinHash
 
     both = MinHash(num_perm=PERMUTATIONS, seed=SEED, scheme=SCHEME).permutations
     multipliers, offsets = (np.repeat(each[:, None], _BLOCK_SHINGLES, axis=1) for each in both)
