@@ -7,10 +7,8 @@ import functools
 import io
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -142,6 +140,9 @@ def spooled_input() -> Iterator[Path]:
 
     Raises UsageError if nothing comes, or something else than addresses, JSON Lines, a page, a text or an archive.
     """
+    import shutil
+    import tempfile
+
     from worker.files.atomic import private_folder
 
     if sys.stdin.isatty():

@@ -14,36 +14,50 @@ import contextlib
 import io
 import os
 import sys
-from typing import Final
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Final, cast
 
 import click
 
-from worker.cli.backfill import backfill
 from worker.cli.base import CommonOptions, discard_stdout, flush_stderr, options, print_note, repair_streams
-from worker.cli.begin import config as config_command
-from worker.cli.begin import doctor, init
-from worker.cli.browse import search, web
-from worker.cli.duplicates import dedupe, duplicates
-from worker.cli.export import export, release
-from worker.cli.inspect import audit, extract, status, why
-from worker.cli.maintenance import backup, forget, migrate_store, prune, reprocess, upgrade_store
-from worker.cli.run import ingest, run
-from worker.cli.seeds import seeds
-from worker.cli.sources import sources
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
 _EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 
 
-SECTIONS: Final = {
-    "Begin": (init, sources, seeds, config_command, doctor),
-    "Collect": (ingest, run, backfill),
-    "Look": (status, search, why, web, extract),
-    "Correct": (duplicates, reprocess, forget),
-    "Take out": (export, release, dedupe),
-    "Look after": (audit, backup, prune, upgrade_store, migrate_store),
+SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Begin": {"init": "begin", "sources": "sources", "seeds": "seeds", "config": "begin", "doctor": "begin"},
+    "Collect": {"ingest": "run", "run": "run", "backfill": "backfill"},
+    "Look": {"status": "inspect", "search": "browse", "why": "inspect", "web": "browse", "extract": "inspect"},
+    "Correct": {"duplicates": "duplicates", "reprocess": "maintenance", "forget": "maintenance"},
+    "Take out": {"export": "export", "release": "export", "dedupe": "duplicates"},
+    "Look after": {
+        "audit": "inspect",
+        "backup": "maintenance",
+        "prune": "maintenance",
+        "upgrade-store": "maintenance",
+        "migrate-store": "maintenance",
+    },
 }
-"""The commands by what a person wants to do, as `--help` lists them."""
+"""The commands by what a person wants to do, as `--help` lists them, each with its module in `worker.cli`."""
+
+
+class _Commands(Mapping[str, click.Command]):
+    """Every command by name; the module of one is imported when it is taken."""
+
+    _modules: Final = {name: module for commands in SECTIONS.values() for name, module in commands.items()}
+
+    def __getitem__(self, name: str) -> click.Command:
+        module = import_module(f"worker.cli.{self._modules[name]}")
+        command: click.Command = getattr(module, name.replace("-", "_"))
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
 
 
 class SectionedGroup(click.Group):
@@ -52,17 +66,17 @@ class SectionedGroup(click.Group):
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section of the help for each of `SECTIONS`."""
         width = max(map(len, self.commands))
-        for title, commands in SECTIONS.items():
+        for title, names in SECTIONS.items():
             with formatter.section(title):
                 limit = formatter.width - formatter.current_indent - width - 2
-                rows = [(f"{each.name:<{width}}", each.get_short_help_str(limit)) for each in commands]
+                rows = [(f"{name:<{width}}", self.commands[name].get_short_help_str(limit)) for name in names]
                 formatter.write_dl(rows)
 
 
 @click.group(
     cls=SectionedGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=[command for commands in SECTIONS.values() for command in commands],
+    commands=cast("MutableMapping[str, click.Command]", _Commands()),
     epilog="`corpus-worker COMMAND --help` describes a command and shows an example.",
 )
 @options

@@ -1,0 +1,57 @@
+"""What commands import: a command that only looks starts without what only work needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.run_cli import run_inside
+
+RUN = """
+import json, sys
+from contextlib import suppress
+with suppress(SystemExit):
+    {}
+sys.stderr.write(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
+"""
+COMMAND = "from worker.cli import main; sys.argv = ['corpus-worker', *{}]; main()"
+WORK = "import worker.app, worker.runs.ingest; from worker.dedupe.fingerprint import fingerprint; fingerprint('a b')"
+EXTRACTION = {"trafilatura", "htmldate", "py3langid"}  # only in worker processes
+DATABASE = {"sqlalchemy", "zstandard"}
+NETWORK = {"httpx", "httpcore", "lxml", "feedparser", "apscheduler", "starlette", "uvicorn"}
+LATE = {"alembic", "scipy", "datasketch", "pandas", "pyarrow"}  # each loads what hardly any command needs
+TO_WORK = {"numpy", "structlog", "tld", "tomlkit"} | NETWORK | LATE | EXTRACTION
+
+
+def imported_by(folder: Path, code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN.format(code)], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("imports")
+    (made / "worker.toml").write_text('[store]\nurl = "sqlite:///corpus.db"\n[seeds]\npath = ""\n', encoding="utf-8")
+    assert run_inside(made, "ingest", "-qq").status == 0
+    return made
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        (COMMAND.format(["--help"]), {"pydantic", "rich", "asyncio"} | DATABASE | TO_WORK),
+        (COMMAND.format(["-c", "worker.toml", "status"]), TO_WORK),
+        (COMMAND.format(["-c", "worker.toml", "search", "mưa"]), TO_WORK),
+        (COMMAND.format(["-c", "worker.toml", "why", "1"]), TO_WORK),
+        (WORK, LATE | EXTRACTION | {"tomlkit", "starlette", "uvicorn"}),
+    ],
+    ids=["help", "status", "search", "why", "work"],
+)
+def test_no_command_imports_what_it_does_not_need(folder: Path, code: str, unwanted: set[str]) -> None:
+    assert imported_by(folder, code) & unwanted == set()
