@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
 
-from worker.config.edit import edit_file, with_enabled
 from worker.errors import NotFoundError, UsageError
 from worker.models import (
     PAGE_FIELDS,
@@ -255,6 +254,8 @@ class Browser:
 
     async def set_enabled(self, name: str, *, enabled: bool) -> None:
         """Pause or resume a source in the configuration; raises NotFoundError, or ConfigurationError if it cannot."""
+        from worker.config.edit import edit_file, with_enabled
+
         if name not in {source.name for source in self._sources}:
             raise NotFoundError(f"there is no source {name} in the configuration")
         if self._config is None:

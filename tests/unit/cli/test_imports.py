@@ -20,7 +20,7 @@ sys.stderr.write(json.dumps(sorted({{name.partition(".")[0] for name in sys.modu
 """
 COMMAND = "from worker.cli import main; sys.argv = ['corpus-worker', *{}]; main()"
 WORK = "import worker.app, worker.runs.ingest; from worker.dedupe.fingerprint import fingerprint; fingerprint('a b')"
-EXTRACTION = {"trafilatura", "htmldate", "py3langid"}  # only in worker processes
+EXTRACTION = {"trafilatura", "htmldate"}  # only in worker processes
 DATABASE = {"sqlalchemy", "zstandard"}
 NETWORK = {"httpx", "httpcore", "lxml", "feedparser", "apscheduler", "starlette", "uvicorn"}
 LATE = {"alembic", "scipy", "datasketch", "pandas", "pyarrow"}  # each loads what hardly any command needs
