@@ -44,6 +44,10 @@ setup: $(DEV) ## make .venv with everything in it
 demo: $(BASE) ## run the whole job, offline, against a small news site on loopback
 	@$(BIN)/python -m tests.newsroom.demo
 
+.PHONY: screenshots
+screenshots: $(DEV) ## write docs/images/ from what the demo made (needs chromium)
+	@$(BIN)/python -m tests.browser.screenshots
+
 .PHONY: test
 test: lint ## every check: lint, types, import contracts, tests, coverage
 	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.newsroom.stories import Story, stories_of
-from worker.config.schema import Settings, StoreSettings
+from worker.config.load import load_settings
 from worker.dedupe.judge import Deduper
 from worker.models import Article, Candidate, Text
 from worker.runs.pages import WebRun
@@ -76,10 +77,15 @@ class Visitor:
             self.faults.append(f"console: {message.text}")
 
 
+def browser_program() -> str | None:
+    """Return the path of the browser of this machine."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Give the browser of this machine; where there is none, skip, or fail where one is required."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    program = browser_program()
     if program is None:
         message = f"no browser: none of {', '.join(PROGRAMS)} is installed (.ci/chromium installs one)"
         (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(message)
@@ -90,13 +96,26 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the pages of a small store; give their address."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('browser') / 'corpus.db'}"
+def config(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the configuration of a small store with some sources."""
+    folder = tmp_path_factory.mktemp("browser")
+    url = f"sqlite:///{folder / 'corpus.db'}"
     deduper = Deduper()
     with open_store(url, parameters=deduper.parameters) as store:
         settle_stories(store, deduper)
-    with served(WebRun(Settings(store=StoreSettings(url=url)), listen="127.0.0.1:0")) as address:
+    sources = "".join(
+        f'[[sources]]\nname = "{host.partition(".")[0]}"\nkind = "feed"\nurl = "https://{host}/rss"\n'
+        for host in PAPERS
+    )
+    path = folder / "worker.toml"
+    path.write_text(f'[store]\nurl = "{url}"\n{sources}', encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="package")
+def site(config: Path) -> Iterator[str]:
+    """Serve the pages; give their address."""
+    with served(WebRun(load_settings(config, {}), listen="127.0.0.1:0", config=config)) as address:
         yield address
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, Literal
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, served
+from worker.config.load import load_settings
+from worker.runs.pages import WebRun
+from worker.web.passwords import hash_password
 
-PAGES = ("/", "/search", "/search?q=nuoc", "/search?q=khongco", "/articles/1", "/articles/999")
+PAGES = ("/", "/search", "/search?q=nuoc", "/search?q=khongco", "/articles", "/articles/1", "/articles/999", "/api")
 MAX_BYTES = 150_000
 SCHEMES: Final = ("light", "dark")
 DESK_WIDTH, PHONE_WIDTH, HEIGHT = 1200, 360, 800
@@ -143,3 +147,32 @@ def test_the_pages_work_without_scripts(visitor: Visitor, browser: Browser) -> N
         page.get_by_role("link", name="Cá linh về trái mùa").click()
 
         expect(page.get_by_text("2026-03-03 11:20:00 UTC").first).to_be_visible()
+
+
+def test_a_source_is_paused_and_resumed(visitor: Visitor, config: Path) -> None:
+    page = visitor.open("/")
+    page.get_by_role("button", name="Pause thoimoi").click()
+    resume = page.get_by_role("button", name="Resume thoimoi")
+    expect(resume).to_be_visible()
+    paused = [each.name for each in load_settings(config, {}).sources if not each.enabled]
+    resume.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Pause thoimoi")).to_be_visible()
+
+    assert paused == ["thoimoi"]
+    assert all(each.enabled for each in load_settings(config, {}).sources)
+
+
+def test_where_a_password_is_set_a_reader_logs_in(visitor: Visitor, config: Path) -> None:
+    settings = load_settings(config, {})
+    web = settings.web.model_copy(update={"password_hash": hash_password("mật khẩu")})
+    with served(WebRun(settings.model_copy(update={"web": web}), listen="127.0.0.1:0", config=config)) as visitor.site:
+        page = visitor.open("/articles/1")
+        page.keyboard.type("sai\n")
+        expect(page.get_by_role("alert")).to_have_text("This password is wrong.")
+        page.keyboard.type("mật khẩu\n")
+
+        expect(page.get_by_role("heading", level=1)).to_have_text(
+            "Hội đua ghe ngo trở lại khúc sông cũ sau mười hai năm"
+        )
+        expect(page).to_have_url(f"{visitor.site}/articles/1")
