@@ -172,13 +172,13 @@ def _coerce(section: str, key: str, text: str, name: str) -> object:
     model = Settings.model_fields[section].annotation
     assert isinstance(model, type)
     assert issubclass(model, Section)
-    value = _parse_json(text, name, place=(section,))
+    value = _parse_json(text, name, place=(section, key))
     try:
         return TypeAdapter(model.model_fields[key].rebuild_annotation()).validate_python(value, strict=False)
     except ValidationError as exc:
         expected = _expected(exc.errors()[0])
         raise ConfigurationError(
-            f"environment: {name}: found {_quoted(text, place=(section,))}; expected {expected}"
+            f"environment: {name}: found {_quoted(text, place=(section, key))}; expected {expected}"
         ) from exc
 
 
@@ -249,7 +249,7 @@ def _quoted(value: object, *, place: Sequence[int | str] = ()) -> str:
     """Return a found value as JSON; secrets are masked first, as quoting could hide them from the patterns."""
     if isinstance(value, Mapping) and "password_hash" in value:
         value = {**value, "password_hash": "***"}
-    if tuple(place) == ("web", "password_hash"):
+    if tuple(place)[:2] == ("web", "password_hash"):
         value = "***"  # perhaps the password itself
     text = json.dumps(_masked(value, mask_url if place[:1] == ("store",) else _without_login), ensure_ascii=False)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

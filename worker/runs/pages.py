@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -108,9 +108,7 @@ class CorpusPages:
             figures=figures,
             plots=tuple(plot(span, hours, now=now) for span, *_ in SPANS) if hours else (),
             warnings=_warnings(figures, now=now),
-            lost=sum(
-                number for (hour, state), number in hours.items() if state == LOST and now - hour < LOST_SHOWN_FOR
-            ),
+            lost=sum(_lost_by_day(hours, now=now).values()),
         )
 
     async def search(self, *, q: Query = "", cursor: Cursor = "") -> SearchResults:
@@ -160,6 +158,7 @@ class CorpusPages:
         """Return what needs a person."""
         now, figures, tag = self._source.clock.now(), await self._source.recent(), await self._open().tag()
         found = [(name, each) for name, alarms in _warnings(figures, now=now).items() for each in alarms]
+        found += [("extraction", each) for each in _losses(await self._hours(), now=now)]
         entries = tuple(
             FeedEntry(
                 id=f"{tag}alarms/{name}/{quote(each.what)}/{each.since:%Y%m%dT%H%M%SZ}",
@@ -213,6 +212,24 @@ def _warnings(figures: StoreStats | None, *, now: datetime) -> dict[str, tuple[A
     """Return the problems of each source."""
     sources = figures.sources if figures else ()
     return {each.name: tuple(source_warnings(each, now=now, moment=moment)) for each in sources}
+
+
+def _lost_by_day(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Counter[datetime]:
+    """Return how many pages extraction has lost on each of the last days."""
+    days: Counter[datetime] = Counter()
+    for (hour, state), number in hours.items():
+        if state == LOST and now - hour < LOST_SHOWN_FOR:
+            days[hour.replace(hour=0)] += number
+    return days
+
+
+def _losses(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Iterator[Alarm]:
+    """Yield an alarm for each day on which extraction has lost pages."""
+    for day, number in _lost_by_day(hours, now=now).items():
+        detail = (
+            f"{number} pages lost on {day:%Y-%m-%d}: `corpus-worker reprocess --rejected` reads the kept ones again"
+        )
+        yield Alarm(what="lost", since=day, detail=detail)
 
 
 def pages_app(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -95,7 +96,8 @@ class PasswordCheck:
                 log.warning("web.wrong_password", address=address)
                 return False
         self._right = quick
-        self._failed.remove(attempt)
+        with contextlib.suppress(ValueError):  # the hash took so long that it counts no longer
+            self._failed.remove(attempt)
         self._remember(address)
         return True
 

@@ -249,7 +249,12 @@ class Routes:
             for page in self._pages
         }
         about = {"title": "Corpus Worker", "version": "1", "description": "The pages as data. Nothing is changed here."}
-        return {"openapi": "3.1.0", "info": about, "paths": paths, "components": {"schemas": schemas.components}}
+        components = {
+            "schemas": schemas.components,
+            "securitySchemes": {"password": {"type": "http", "scheme": "basic", "description": "Any user name."}},
+        }
+        security: list[JsonObject] = [{}, {"password": []}]  # as the server is configured
+        return {"openapi": "3.1.0", "info": about, "security": security, "paths": paths, "components": components}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.contract.storage.factories import PARAMETERS
-from tests.fakes import FakeClock
+from tests.contract.storage.factories import PARAMETERS, candidate, claim_one
+from tests.fakes import START, FakeClock
 from worker.config.schema import WebSettings
-from worker.models import Health, Source, SourceState, SourceStats, StoreStats
+from worker.models import Health, Outcome, PollHistory, Source, SourceState, SourceStats, State, StoreStats
 from worker.runs.pages import pages_app
 from worker.runs.reading import Browser
 from worker.storage.store import Store, open_store
@@ -44,7 +45,8 @@ async def client_of(store: Store, config: Path, *, web: WebSettings | None = Non
     with Browser(store.reader, clock=clock, sources=sources, config=config) as browser:
 
         async def figures() -> StoreStats:
-            bao = SourceStats(name="bao", state=SourceState(name="bao"))
+            failing = PollHistory(failing_since=START)
+            bao = SourceStats(name="bao", state=SourceState(name="bao", failures=1, error="gone", learned=failing))
             return StoreStats(at=clock.now(), pending=0, due=0, sources=(bao,)).mark_paused(browser._sources)
 
         source = StatusSource(health=lambda: Health(ok=True), figures=figures, metrics=Metrics(), clock=clock)
@@ -77,6 +79,27 @@ async def test_a_source_is_paused_and_resumed_on_the_page(store: Store, config: 
     assert 'action="/sources/bao/resume"' in after
     assert not is_paused(config)
     assert unknown.status_code == 404
+
+
+async def test_what_needs_a_person_is_a_feed(store: Store, config: Path) -> None:
+    yesterday = START - timedelta(days=1)
+    for number in (1, 2):
+        store.ledger.enqueue([candidate(f"https://bao.example/{number}")], now=yesterday)
+        lost = Outcome(state=State.REJECTED, reason="crash", detail="the page ended its process")
+        store.ledger.finish(claim_one(store, now=yesterday), lost, now=yesterday)
+    async with client_of(store, config) as client:
+        overview = (await client.get("/")).text
+        first = (await client.get("/feeds/alarms.atom")).text
+        again = (await client.get("/feeds/alarms.atom")).text
+
+    ids = re.findall(r"<id>(tag:[^<]*)</id>", first)
+    assert len(ids) == 3
+    assert ids[1].endswith("/alarms/bao/polls/20260301T080000Z")
+    assert ids[2].endswith("/alarms/extraction/lost/20260228T000000Z")
+    assert "1 failed poll since" in first
+    assert "2 pages lost on 2026-02-28" in first
+    assert "2 pages were lost" in overview
+    assert first == again
 
 
 async def test_a_form_leads_back_to_a_page_of_this_server_alone(store: Store, config: Path) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.fakes import FakeClock
-from worker.config.load import masked_values
+from tests.run_cli import run_inside
+from worker.config.load import load_settings, masked_values
 from worker.config.schema import Settings, WebSettings
-from worker.errors import UsageError
+from worker.errors import ConfigurationError, UsageError
 from worker.models import Health, SourceState, SourceStats, StoreStats
 from worker.runs.pages import pages_app
 from worker.web import passwords
@@ -256,6 +259,41 @@ async def test_a_proxys_word_counts_from_that_proxy_alone(made: str) -> None:
     assert statuses["127.0.0.1"] == statuses["fd00::1"] == [200, 200, 403, 403, 403]
     assert statuses["192.0.2.1"] == [403] * 5
     assert (other.status_code, own.status_code) == (403, 503)  # the token is anna's; the store is not open here
+
+
+def test_a_command_makes_the_hash_of_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_LN", 1)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\nmore\n"))
+    made = run_inside(tmp_path, "web", "--hash-password")
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    refused = run_inside(tmp_path, "web", "--hash-password")
+
+    assert (made.status, is_password(PASSWORD, made.out.strip())) == (0, True)
+    assert (refused.status, refused.out) == (2, "")
+    assert "5 characters" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    [
+        ('password_hash = "hunter2-hunter2"', {}),
+        ('listen = "0.0.0.0:1"\npassword_hash = "hunter2-hunter2"', {}),
+        ('password_hash = ["hunter2-hunter2"]', {}),
+        ("", {"CORPUS_WORKER_WEB__PASSWORD_HASH": "hunter2-hunter2"}),
+        ("", {"CORPUS_WORKER_WEB__PASSWORD_HASH": "{hunter2-hunter2"}),
+    ],
+)
+def test_a_password_in_the_place_of_its_hash_is_not_shown(
+    tmp_path: Path, text: str, environment: dict[str, str]
+) -> None:
+    written = tmp_path / "worker.toml"
+    written.write_text(f"[web]\n{text}\n")
+
+    with pytest.raises(ConfigurationError) as found:
+        load_settings(written, environment)
+
+    assert "hunter2" not in str(found.value)
+    assert "PASSWORD_HASH" in str(found.value).upper()
 
 
 def test_a_password_is_kept_as_a_hash_and_never_shown(made: str) -> None:

@@ -9,11 +9,13 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Connection,
     RowMapping,
+    Select,
     and_,
     bindparam,
     case,
@@ -35,7 +37,6 @@ from worker.models import (
     ClusterMember,
     DuplicateLink,
     Fingerprint,
-    Kind,
     Neighbour,
     RecentArticle,
     Relation,
@@ -79,17 +80,33 @@ _SOURCES = STATES_QUERY.add_columns(_NEWEST.label("newest_at"))
 _COUNT_ARTICLES = select(func.count()).select_from(ARTICLES)
 # Only seeds have no candidate; in this form the count is answered by an index.
 _COUNT_SEEDS = _COUNT_ARTICLES.where(ARTICLES.c.candidate_id.is_(None))
-_NEW = (
-    select(
-        ARTICLES.c.id, ARTICLES.c.title, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.fetched_at.label("at"),
-        ARTICLES.c.published_at, ARTICLES.c.language, ARTICLES.c.words, ARTICLES.c.lead, ARTICLES.c.description,
-    )
-    .where(ARTICLES.c.kind == Kind.ARTICLE, ARTICLES.c.id < bindparam("before"))
-    .order_by(ARTICLES.c.id.desc())
-    .limit(bindparam("limit"))
+_NEW_COLUMNS = (
+    ARTICLES.c.id, ARTICLES.c.title, ARTICLES.c.url, ARTICLES.c.source, ARTICLES.c.fetched_at.label("at"),
+    ARTICLES.c.published_at, ARTICLES.c.language, ARTICLES.c.words, ARTICLES.c.lead, ARTICLES.c.description,
 )  # fmt: skip
-_NEW_HEADS = _NEW.join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id).where(STANDINGS.c.head)
-_LARGEST_ID = 2**63 - 1  # of a 64-bit column
+NEW_WINDOW = 5_000
+"""The ids among which the newest articles are looked up first. Chosen: a screen of articles is in so many, unless a
+seed was imported after them; then the index of candidates finds them without reading all seeds."""
+
+
+def _new_articles(*, heads: bool, by_index: bool) -> Select[Any]:
+    """Return the query for the newest articles from before an id; `first` is the lowest id to look at."""
+    # With an expression for the key, the database does not walk through the rows in the order of their ids.
+    key = ARTICLES.c.id + 0 if by_index else ARTICLES.c.id
+    found = select(ARTICLES.c.id).where(
+        ARTICLES.c.candidate_id > 0, key < bindparam("before"), key >= bindparam("first")
+    )
+    if heads:
+        found = found.join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id).where(STANDINGS.c.head)
+    ids = found.order_by(key.desc()).limit(bindparam("limit")).subquery()
+    return select(*_NEW_COLUMNS).join(ids, ids.c.id == ARTICLES.c.id).order_by(ARTICLES.c.id.desc())
+
+
+_NEW = {
+    (heads, by_index): _new_articles(heads=heads, by_index=by_index)
+    for heads in (False, True)
+    for by_index in (False, True)
+}
 _BY_SOURCE = select(CANDIDATES.c.state, CANDIDATES.c.source, func.count()).group_by(
     CANDIDATES.c.state, CANDIDATES.c.source
 )
@@ -152,10 +169,14 @@ def newest(
     connection: Connection, *, limit: int, before: int | None = None, heads: bool = False
 ) -> tuple[RecentArticle, ...]:
     """Return the articles stored last, the newest first, from before an id; with `heads` those that are exported."""
-    rows = connection.execute(_NEW_HEADS if heads else _NEW, {"limit": limit, "before": before or _LARGEST_ID})
+    end = before or 1 + (connection.execute(select(func.max(ARTICLES.c.id))).scalar() or 0)
+    window = {"limit": limit, "before": end, "first": end - NEW_WINDOW}
+    rows = connection.execute(_NEW[heads, False], window).mappings().all()
+    if len(rows) < limit and end > NEW_WINDOW:
+        rows = connection.execute(_NEW[heads, True], {**window, "first": 0}).mappings().all()
     return tuple(
         RecentArticle(**{name: row[name] for name in row if name not in _SUMMARIES}, summary=_summary(row))
-        for row in rows.mappings()
+        for row in rows
     )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from tests.contract.storage.factories import MINUTE, NOW, add_seed, candidate, claim_one, page, take_in
 from worker.models import Outcome, Poll, State
+from worker.storage.corpus import reader
 from worker.storage.store import Store
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -47,17 +50,24 @@ def test_the_newest_texts_are_named_newest_first(store: Store) -> None:
     assert (latest[0].title, latest[0].source, latest[0].at) == ("Tiêu đề", "bao", NOW - MINUTE)
 
 
-def test_the_articles_of_the_corpus_are_listed_back_from_an_id(store: Store) -> None:
+@pytest.mark.parametrize("window", [1, 5_000])
+def test_the_articles_of_the_corpus_are_listed_back_from_an_id(
+    store: Store, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many seeds were imported after them: a small window stands for many."""
+    monkeypatch.setattr(reader, "NEW_WINDOW", window)
     fill(store)
     add_seed(store, "001_0123456789abcdef.txt", "bảy tám")
 
     first = store.reader.newest(limit=2, heads=True)
+    take_in(store, "https://b.example/9", "mười", now=NOW)  # a newer one does not move the rest
     rest = store.reader.newest(limit=2, before=first[-1].id, heads=True)
 
     assert [each.url for each in (*first, *rest)] == [
         f"https://{name}" for name in ("b.example/1", "a.example/2", "a.example/1")
     ]
     assert (first[0].summary, first[0].language, first[0].words) == ("Lời dẫn", "vi", 2)
+    assert len(store.reader.figures(now=NOW).latest) == 5
 
 
 def test_pages_that_extraction_lost_are_counted_apart(store: Store) -> None:
