@@ -10,7 +10,9 @@ import functools
 import hashlib
 import json
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -90,9 +92,18 @@ def _languages() -> LanguageDetector:
     return LanguageDetector()
 
 
-def _ignore_signals() -> None:
+def begin_process() -> None:
     """Leave the end of a process to its parent, which gets the same signals from the terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End when the parent was killed: a pool's process waits for ever then, as it has both ends of its pipes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class Preparer:
@@ -133,7 +144,7 @@ class Preparer:
         if self._pool is None:
             # The server forks while it has one thread, unlike this process, which keeps a core busy with writing.
             context = multiprocessing.get_context("forkserver")
-            self._pool = ProcessPoolExecutor(max(1, self._options.processes - 1), context, _ignore_signals)
+            self._pool = ProcessPoolExecutor(max(1, self._options.processes - 1), context, begin_process)
         call = functools.partial(prepare, seeds, clean=self._options.clean, now=now)
         return await asyncio.wrap_future(self._pool.submit(call))
 

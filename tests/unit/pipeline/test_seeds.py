@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
+from tests.waiting import eventually
 from worker.clock import SystemClock
 from worker.dedupe.judge import Deduper
 from worker.errors import StoreError
@@ -134,3 +137,26 @@ def test_a_seed_on_which_a_process_dies_costs_itself_only(monkeypatch: pytest.Mo
 
     assert [made[0], made[2]] == ["a", "b"]
     assert str(made[1]).startswith("the process that prepared boom died")
+
+
+POOL = """
+import multiprocessing, signal
+from concurrent.futures import ProcessPoolExecutor
+from worker.pipeline.prepare_seeds import begin_process
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), begin_process)
+    print(pool.submit(int).result(), *pool._processes, flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc shows whether a process is there")
+def test_a_process_of_an_import_that_was_killed_ends_as_well(tmp_path: Path) -> None:
+    (tmp_path / "pool.py").write_text(POOL, encoding="utf-8")
+    with subprocess.Popen([sys.executable, "pool.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        _, process = program.stdout.readline().split()
+
+        program.kill()
+
+        eventually(lambda: not Path("/proc", process).exists(), within=60)

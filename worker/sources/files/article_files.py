@@ -31,12 +31,12 @@ _HEAD = 500_000  # bytes searched for `<link rel="canonical">`; it belongs into 
 class InputProblem:
     """A problem with an input file: where it is (file and line or record), what is wrong and what to do.
 
-    `lost`: an article could not be read because of it.
+    `lost`: how many articles could not be read because of it.
     """
 
     where: str
     why: str
-    lost: bool = True
+    lost: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,10 +277,10 @@ def _ignored(members: dict[str, object], where: str) -> Iterator[InputProblem]:
     for name in _OPTIONAL:
         value = members.get(name)
         if value is not None and not isinstance(value, str) and not (name == "published_at" and date_text(value)):
-            yield InputProblem(where=where, why=f"{name} is not a string and was ignored", lost=False)
+            yield InputProblem(where=where, why=f"{name} is not a string and was ignored", lost=0)
     written = date_text(members.get("published_at"))
     if written and read_date(written, zone=UTC) is None:
-        yield InputProblem(where=where, why=f"published_at {written[:50]!r} is not a date and was ignored", lost=False)
+        yield InputProblem(where=where, why=f"published_at {written[:50]!r} is not a date and was ignored", lost=0)
 
 
 def _fields(members: dict[str, object]) -> Iterator[tuple[str, str | tuple[str, ...]]]:

@@ -297,7 +297,9 @@ def read_parquet(reader: SeedReader, file: SeedFile, start: int) -> Iterator[See
                 with _arrow_errors(pa, f"row group {number + 1} is damaged"):
                     yield from wanted.seeds(batches, first, start)
             except SourceError as exc:
-                yield InputProblem(where=f"{file.name}#{wanted.row + 1}", why=f"{exc}; its other rows are left out")
+                lost = done - max(wanted.row, start)
+                why = f"{exc}; its other {lost:,} rows are left out"
+                yield InputProblem(where=f"{file.name}#{wanted.row + 1}", why=why, lost=lost)
 
 
 def count_parquet_rows(path: Path) -> int | None:

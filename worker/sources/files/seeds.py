@@ -84,7 +84,7 @@ def find_seed_files(paths: Iterable[str]) -> Iterator[SeedFile | InputProblem]:
         path = Path(written)
         matches = [path] if path.exists() else _matches(written)
         if not matches:
-            yield InputProblem(where=written, why="no such file or folder; make it, or set [seeds] path", lost=False)
+            yield InputProblem(where=written, why="no such file or folder; make it, or set [seeds] path", lost=0)
         others: Counter[str] = Counter()
         for match in matches:
             for found in _below(match, others) if match.is_dir() else _named(match):
@@ -94,7 +94,7 @@ def find_seed_files(paths: Iterable[str]) -> Iterator[SeedFile | InputProblem]:
                     yield found
         if others:
             kinds = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(5))
-            yield InputProblem(where=written, why=f"files of other kinds are not read: {kinds}", lost=False)
+            yield InputProblem(where=written, why=f"files of other kinds are not read: {kinds}", lost=0)
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -107,7 +107,7 @@ def _named(path: Path) -> Iterator[SeedFile | InputProblem]:
     ending = ending_of(path.name)
     if ending is None:
         known = ", ".join(FORMS)
-        yield InputProblem(where=str(path), why=f"unknown kind of file; known are {known} and folders", lost=False)
+        yield InputProblem(where=str(path), why=f"unknown kind of file; known are {known} and folders", lost=0)
         return
     yield SeedFile(name=shown_name(path), label=path.name, ending=ending, files=(path,))
 
@@ -137,7 +137,7 @@ def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProbl
             label = str(at.relative_to(folder))
             yield SeedFile(name=shown_name(at), label="" if label == "." else label, ending=ending, files=tuple(files))
     for error in refused:
-        yield InputProblem(where=str(error.filename), why=f"cannot be read: {error.strerror}", lost=False)
+        yield InputProblem(where=str(error.filename), why=f"cannot be read: {error.strerror}", lost=0)
 
 
 def describe_problem(problem: InputProblem) -> str:
@@ -184,11 +184,11 @@ def read_seed_file(reader: SeedReader, file: SeedFile, *, start: int = 0) -> Ite
     try:
         yield from FORMS[file.ending](reader, file, start)
     except SourceError as exc:
-        yield InputProblem(where=file.name, why=str(exc), lost=False)
+        yield InputProblem(where=file.name, why=str(exc), lost=0)
     except (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile) as exc:
-        yield InputProblem(where=file.name, why=f"damaged or cut off ({exc}); the rows before were read", lost=False)
+        yield InputProblem(where=file.name, why=f"damaged or cut off ({exc}); the rows before were read", lost=0)
     except OSError as exc:
-        yield InputProblem(where=file.name, why=f"cannot be read: {exc.strerror or exc}", lost=False)
+        yield InputProblem(where=file.name, why=f"cannot be read: {exc.strerror or exc}", lost=0)
 
 
 def _read_texts(_reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed | InputProblem]:
