@@ -312,7 +312,7 @@ def test_a_source_is_paused_shown_as_paused_and_resumed(desk: Desk) -> None:
     assert "paused" in listed.out
     assert "0 of 1 enabled; paused: cu" in {finding["detail"] for finding in shown}
     assert resumed.record() == {"resumed": ["cu"]}
-    assert text_of(desk) == before.replace("[[sources]]\n", "[[sources]]\nenabled = true\n")
+    assert text_of(desk) == f"{before}enabled = true\n"
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,11 @@ def remove_seeds(common: CommonOptions, names: tuple[str, ...], dry_run: bool) -
         verb = "would be removed" if dry_run else "removed"
         again = f", {removed.judged:,} others judged again" if removed.judged else ""
         click.echo(f"{removed.places:,} seeds {verb}: {removed.articles:,} articles less{again}")
+    for name, found in zip(names, places, strict=True):
+        if not (found.files or found.texts):
+            print_note(
+                f"corpus-worker: {name}: no seed of that name is in the store; `corpus-worker seeds list` lists them"
+            )
     if removed.places and not dry_run:
         _warn_of_return(settings, names)
 

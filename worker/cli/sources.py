@@ -54,6 +54,8 @@ def list_sources(common: CommonOptions) -> None:
     except StoreError:
         states = {}  # there is no store before the first run; the configured sources are listed all the same
     print_source_table(settings, states, as_json=common.as_json)
+    if not settings.sources:
+        print_note("corpus-worker: no source is configured: add one with `corpus-worker sources add URL`")
 
 
 @sources.command(epilog=examples("sources add example.com", "sources add https://example.com/rss --name example --yes"))

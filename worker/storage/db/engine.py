@@ -121,7 +121,8 @@ def _check_file(url: URL, *, create: bool) -> None:
         message = f"store {describe_url(url)[:100]}: no file can be called that ({error.strerror})"
         raise StoreError(f"{message}: choose another [store] url") from error
     if missing and not create:
-        raise StoreMissing(f"store {describe_url(url)} {MISSING_STORE}")
+        where = "" if path.is_absolute() else " (there is none in the folder in which this command runs)"
+        raise StoreMissing(f"store {describe_url(url)} {MISSING_STORE}{where}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
