@@ -165,3 +165,34 @@ def test_a_named_configuration_that_is_missing_is_an_error_everywhere(
         status, _, err = run(tmp_path, *words)
         assert status == 2
         assert "none.toml: no such file" in err
+
+
+def test_a_source_is_edited_in_the_file_and_the_change_can_be_undone(tmp_path: Path) -> None:
+    run(tmp_path, "init", "--contact", CONTACT)
+    path = tmp_path / "corpus-worker.toml"
+    path.write_text(path.read_text() + '\n# mine\n[[sources]]\nname = "a"\nkind = "feed"\nurl = "https://a.vn/rss"\n')
+    before = path.read_text()
+
+    edited = run_inside(tmp_path, "sources", "edit", "a", "every=30m", "sites=b.vn,c.vn", config="")
+    after = path.read_text()
+    refused = [
+        run(tmp_path, "sources", "edit", *words)[2]
+        for words in (["a", "pages=x"], ["a", "every"], ["a", "name=b"], ["b", "every=1h"], ["a", "foo=1"])
+    ]
+    assert path.read_text() == after
+    undone = run_inside(tmp_path, *edited.out.rpartition("corpus-worker ")[2].split(), "--json", config="")
+
+    assert after == f'{before}every = "30m"\nsites = ["b.vn", "c.vn"]\n'
+    assert path.read_text() == before
+    assert undone.record() == {
+        "edited": "a",
+        "changes": {"every": {"from": "30m", "to": None}, "sites": {"from": ["b.vn", "c.vn"], "to": None}},
+    }
+    assert [error.split(": ", 1)[1].strip() for error in refused] == [
+        'corpus-worker.toml: sources[1].pages: found "x"; expected a valid integer',
+        "sources edit a: write each change as KEY=VALUE, such as every=30m",
+        "sources edit a: a source keeps its name, under which its history is stored",
+        "no source is called b; the configuration has a",
+        refused[4].split(": ", 1)[1].strip(),
+    ]
+    assert "sources[1].foo: unknown key; expected one of" in refused[4]

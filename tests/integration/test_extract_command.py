@@ -140,6 +140,16 @@ def test_standard_input_that_cannot_be_used_is_one_line(
     assert said in ended.err
 
 
+def test_addresses_from_standard_input_are_ingested_and_forgotten(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = piped(desk, monkeypatch, f"# mine\n{URL}\n", "ingest", "-", "--json").record()
+    forgotten = piped(desk, monkeypatch, f"{URL}\n", "forget", "-", "--reason", "17", "--json").record()
+    lifted = piped(desk, monkeypatch, f"{URL}\n", "forget", "-", "--lift", "--json").record()
+
+    assert (done["stored"], done["sources"]["-"]["found"]) == (1, 1)
+    assert [each["target"] for each in forgotten["forgotten"]] == [URL]
+    assert lifted == {"lifted": [{"target": URL, "forgotten_at": forgotten["at"]}]}
+
+
 def test_no_character_of_an_article_is_markup() -> None:
     lines = ["# a", "- b", "+ c", "1. d", "12) e", "*f* _g_ `h` [i](j) <k> &amp; ~~~", "= l", "2.5 m", "\\"]
 

@@ -42,6 +42,7 @@ def init(common: CommonOptions, folder: Path, agent: str | None, contact: str | 
     as it is. On a terminal, the name and the contact are asked for if they are not given.
     """
     from worker.config.load import FILE_NAME, FILE_VARIABLE
+    from worker.files.atomic import atomic_file
 
     path, seeds, ignored = folder / FILE_NAME, folder / "seeds", folder / ".gitignore"
     present = next((each for each in (path, folder / "config/worker.toml") if os.path.lexists(each)), None)
@@ -51,7 +52,8 @@ def init(common: CommonOptions, folder: Path, agent: str | None, contact: str | 
     if not present:
         _write_configuration(path, user_agent)
     if ignored not in there:
-        ignored.write_text("/data/\n", encoding="utf-8")
+        with atomic_file(ignored) as file:
+            file.write(b"/data/\n")
     kept = [each for each in (present, seeds, ignored) if each is not None and (each is present or each in there)]
     written = [each for each in (path, seeds, ignored) if each not in kept and not (each is path and present)]
     if common.as_json:

@@ -16,7 +16,7 @@ from worker.app import App, AppParts, BackfillDeps, build_app
 from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
-from worker.errors import StoreError
+from worker.errors import StoreError, StoreMissing
 from worker.fetch.client import HttpFetcher
 from worker.fetch.request import Step
 from worker.logs import log
@@ -68,11 +68,12 @@ async def open_dry_run(settings: Settings, observer: Observer, observe: Callable
 
 @contextmanager
 def _real_reader(settings: Settings) -> Iterator[StoreReader | None]:
-    """Open the real store for reading; yield None, with a warning, if that fails."""
+    """Open the real store for reading; yield None, with a line in the log, if that fails."""
     try:
         store = open_read_only(settings)
     except StoreError as exc:
-        log.warning("rehearse.no_store", error=str(exc))
+        report = log.info if isinstance(exc, StoreMissing) else log.warning  # before the first run there is none
+        report("rehearse.no_store", error=str(exc))
         yield None
         return
     with store:
