@@ -29,6 +29,7 @@ from worker.files.reading import read_in_thread
 from worker.logs import log
 from worker.models import Page, Request, Source
 from worker.pipeline.discover import Discoverer
+from worker.pipeline.filters import ArticleFilter
 from worker.pipeline.ingest import Ingester
 from worker.pipeline.prepare_seeds import SeedOptions
 from worker.pipeline.seeds import SeedImporter, SeedProgress, SeedReport
@@ -277,6 +278,7 @@ def _limits(settings: Settings) -> Limits:
         recheck=fetch.recheck,
         sitemaps=_sitemaps(settings),
         since={source.name: since for source in settings.sources if (since := source.wanted_since())},
+        filter=ArticleFilter(settings) if settings.has_filter else None,
     )
 
 

@@ -245,6 +245,7 @@ def _report_record(report: ReprocessReport) -> dict[str, object]:
         "changed": len(report.changes),
         "texts_before": report.texts_before,
         "texts_after": report.texts_after,
+        "to_fetch": report.to_fetch,
         "changes": [_change_record(change) for change in report.changes],
     }
 
@@ -276,6 +277,11 @@ def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
         out.print(f"{made.other + made.same + made.none} pages extracted: {made.other} texts differ{filled}{kept}")
         for url in made.urls:
             out.print(f"  a different text: {escape_markup(url)}")
+    if report.to_fetch:
+        wait = "wait" if report.applied else "would wait"
+        out.print(
+            f"{report.to_fetch} addresses that a filter had rejected unread {wait} to be fetched by `ingest` or `run`"
+        )
     if in_full and report.changes:
         _print_changes(report.changes)
     would = "changed" if report.applied else "would change"

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -229,13 +229,15 @@ def _known_keys(location: Sequence[int | str]) -> str:
     model: object = Settings
     for part in location[:-1]:
         if isinstance(part, str) and isinstance(model, type) and issubclass(model, Section):
-            model = model.model_fields[part].annotation
-    if location[0] == "sources":
-        from worker.config.schema import SourceSettings
-
-        model = SourceSettings
+            model = _section_in(model.model_fields[part].annotation)
     known = sorted(model.model_fields) if isinstance(model, type) and issubclass(model, Section) else []
     return "one of " + ", ".join(known)
+
+
+def _section_in(annotation: object) -> object:
+    """Return the section that a field holds, optional or in a list; the annotation itself if it holds none."""
+    within = (each for each in get_args(annotation) if isinstance(each, type) and issubclass(each, Section))
+    return next(within, annotation)
 
 
 def _expected(problem: ErrorDetails) -> str:
