@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -253,8 +254,13 @@ def _quoted(value: object, *, place: Sequence[int | str] = ()) -> str:
         value = {**value, "password_hash": "***"}
     if tuple(place)[:2] == ("web", "password_hash"):
         value = "***"  # perhaps the password itself
-    text = json.dumps(_masked(value, mask_url if place[:1] == ("store",) else _without_login), ensure_ascii=False)
+    masking = _MASKS.get(str(place[0]) if place else "", _without_login)
+    text = json.dumps(_masked(value, masking), ensure_ascii=False)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+_MASKS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType({"store": mask_url, "notify": lambda _: "***"})
+"""How the texts in a section are shown that holds secrets."""
 
 
 def _masked(value: object, masking: Callable[[str], str]) -> object:

@@ -29,6 +29,7 @@ from worker.config.types import (
     Paths,
     Pattern,
     Phrase,
+    SecretAddress,
     Share,
     Signal,
     Since,
@@ -317,6 +318,12 @@ class WebSettings(Section):
         return self
 
 
+class NotifySettings(Section):
+    """Where messages for a person are sent; addresses of apprise, which hold passwords and are never shown."""
+
+    urls: tuple[SecretAddress, ...] = Field(default=(), strict=False)
+
+
 class LogSettings(Section):
     """The format of the log."""
 
@@ -336,6 +343,7 @@ class Settings(Section):
     schedule: ScheduleSettings = ScheduleSettings()
     daemon: DaemonSettings = DaemonSettings()
     web: WebSettings = WebSettings()
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     sources: tuple[SourceSettings, ...] = Field(default=(), strict=False)
 

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
 from worker.charset.characters import fold
 from worker.errors import SourceError
@@ -274,6 +274,13 @@ def _web_address(value: str) -> str:
     return value
 
 
+def _secret_address(value: SecretStr) -> SecretStr:
+    """Return an address with a scheme; raises ValueError, which does not repeat it."""
+    if not re.match(r"[a-z][a-z0-9+]*://.", value.get_secret_value(), re.IGNORECASE):
+        raise ValueError('an address of apprise such as "mailto://…", "tgram://…" or "json://…"')
+    return value
+
+
 def is_loopback(endpoint: str) -> bool:
     """Return whether an address with a port is on the loopback interface."""
     host = endpoint.rpartition(":")[0].strip("[]")
@@ -363,4 +370,6 @@ AddressPattern = Annotated[str, AfterValidator(_address_pattern)]
 Cron = Annotated[str, AfterValidator(_cron)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 Archive = Annotated[str, AfterValidator(_archive)]
+SecretAddress = Annotated[SecretStr, AfterValidator(_secret_address)]
+"""An address that holds a password: it is shown as `***` wherever settings are printed."""
 StoreUrl = Annotated[str, AfterValidator(_store_url)]

@@ -339,6 +339,10 @@ class StoreReader(Repository):
         """Return statistics: the queue, the sources, the size, and recent counts."""
         return self.database.read(store_stats, now=now, size=self.database.size())
 
+    def source_stats(self) -> tuple[SourceStats, ...]:
+        """Return the state of each source and the time of its newest text; its candidates are not counted."""
+        return self.database.read(_sources, {})
+
     def search(
         self, query: str, *, filters: Iterable[tuple[str, str]] = (), limit: int = 20, offset: int = 0
     ) -> SearchResult:
