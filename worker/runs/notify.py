@@ -25,7 +25,7 @@ from worker.app import App
 from worker.config.schema import Settings
 from worker.config.types import format_rounded
 from worker.errors import SourceError, StoreError
-from worker.files.reading import read_in_thread
+from worker.files.reading import note_progress, read_in_thread
 from worker.logs import escape, log
 from worker.models import Health, SourceStats
 from worker.models.records import source_warnings
@@ -296,7 +296,7 @@ def send_with_apprise(url: str, title: str, body: str) -> str:
         return INSTALL_HINT
     service = _opened(url)
     if service is None:
-        return "none that apprise knows"
+        return "no address that apprise knows"
     with _apprise_log() as said:
         is_sent = service.notify(title=title, body=body, notify_type="warning", body_format="text")
     return "" if is_sent else _masked("; ".join(said) or "not accepted", url)
@@ -306,6 +306,7 @@ def _opened(url: str) -> Apprise | None:
     """Return the service of an address, None if apprise knows none; nothing is written to disk, nothing logged."""
     from apprise import Apprise, AppriseAsset, PersistentStoreMode
 
+    note_progress()  # loading apprise takes seconds, on a busy machine more: that is not the receiver's time
     asset = AppriseAsset(storage_mode=PersistentStoreMode.MEMORY, async_mode=False, app_id="Corpus Worker")
     with _apprise_log():
         service = Apprise(asset=asset)

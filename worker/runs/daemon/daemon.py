@@ -21,7 +21,6 @@ from worker.clock import SystemClock
 from worker.config.load import mask_url
 from worker.config.schema import Settings
 from worker.errors import ConfigurationError, StoreError, StoreMissing
-from worker.files.reading import read_in_thread
 from worker.logs import log
 from worker.ports import NullMetrics
 from worker.runs.daemon.polling import ProgressCounter
@@ -29,7 +28,7 @@ from worker.runs.daemon.session import Session, StopReason, StoreBackoff, sleep_
 from worker.runs.daemon.status_pages import StatusPages
 from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
 from worker.runs.notify import CHECK_EVERY as NOTIFY_EVERY
-from worker.runs.notify import Notifier, unusable_addresses
+from worker.runs.notify import Notifier
 from worker.storage.store import worker_name
 
 
@@ -221,14 +220,12 @@ class Daemon:
 
     async def _watch_problems(self) -> None:
         """Send what needs a person to the addresses of `[notify]`."""
-        for remark in await read_in_thread(lambda: list(unusable_addresses(self._settings))):
-            log.warning("notify.unusable", remark=remark)
+        pages = self._status_pages
         while True:
             await self._clock.sleep(NOTIFY_EVERY)
-            pages = self._status_pages
             try:
                 await self._notifier.check(self._settings, pages.health(), pages.app, now=self._clock.now())
-            except Exception:  # a bug here must not end the daemon, nor the messages that follow
+            except Exception:  # a bug here must not end the messages that follow
                 log.exception("notify.bug")
 
     def _reload_sources(self) -> None:
