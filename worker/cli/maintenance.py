@@ -243,9 +243,7 @@ def _report_record(report: ReprocessReport) -> dict[str, object]:
         "extracted": made and {**asdict(made), "urls": list(made.urls)},
         "judged": report.judged,
         "changed": len(report.changes),
-        "texts_before": report.texts_before,
-        "texts_after": report.texts_after,
-        "to_fetch": report.to_fetch,
+        **{name: getattr(report, name) for name in ("texts_before", "texts_after", "to_fetch")},
         "changes": [_change_record(change) for change in report.changes],
     }
 
@@ -278,10 +276,7 @@ def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
         for url in made.urls:
             out.print(f"  a different text: {escape_markup(url)}")
     if report.to_fetch:
-        wait = "wait" if report.applied else "would wait"
-        out.print(
-            f"{report.to_fetch} addresses that a filter had rejected unread {wait} to be fetched by `ingest` or `run`"
-        )
+        out.print(f"{report.to_fetch} addresses that a filter had kept out unread: `ingest` and `run` fetch them")
     if in_full and report.changes:
         _print_changes(report.changes)
     would = "changed" if report.applied else "would change"
