@@ -31,6 +31,7 @@ from worker.runs.notify import (
     plan_notices,
     problems_of_sources,
     send_with_apprise,
+    unusable_addresses,
 )
 from worker.storage.store import Store, open_store
 
@@ -163,6 +164,16 @@ def receiver(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"json://anna:geheim@127.0.0.1:{server.server_port}/verborgen", got
         server.shutdown()
+
+
+def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.runs.notify.importlib.util.find_spec", lambda _: None)
+
+    assert list(unusable_addresses(SETTINGS)) == [
+        'notify.urls: needs apprise: run `pip install "corpus-worker[notify]"`'
+    ]
+    assert "corpus-worker[notify]" in send_with_apprise("json://h", "title", "body")
+    assert list(unusable_addresses(Settings())) == []
 
 
 @pytest.mark.anyio
