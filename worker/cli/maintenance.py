@@ -271,12 +271,11 @@ def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
         out.print(f"{report.indexed} articles indexed again")
     if made := report.extracted:
         kept = f", {made.none} without an article, whose text is kept" if made.none else ""
+        kept += f"; {report.to_fetch} that a filter had kept out unread wait for `ingest`" if report.to_fetch else ""
         filled = f", {made.filled} articles given fields that they lacked" if made.filled else ""
         out.print(f"{made.other + made.same + made.none} pages extracted: {made.other} texts differ{filled}{kept}")
         for url in made.urls:
             out.print(f"  a different text: {escape_markup(url)}")
-    if report.to_fetch:
-        out.print(f"{report.to_fetch} addresses that a filter had kept out unread: `ingest` and `run` fetch them")
     if in_full and report.changes:
         _print_changes(report.changes)
     would = "changed" if report.applied else "would change"
