@@ -15,6 +15,7 @@ WORKER = Path(__file__).parents[2] / "worker"
 # The parts of `worker/` that may import a library. More than one where they use it for different things.
 DOORS = {
     "alembic": {"storage"},
+    "apprise": {"runs"},
     "apscheduler": {"runs/daemon"},
     "brotli": {"fetch", "sources"},  # pages as they are sent, and as archives hold them
     "charset_normalizer": {"charset"},

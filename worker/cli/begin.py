@@ -135,9 +135,10 @@ def _print_begun(folder: Path, *, written: Iterable[Path], kept: Iterable[Path],
 _STYLES: Final = MappingProxyType({"ok": "green", "warn": "yellow", "fail": "bold red"})
 
 
-@click.command(epilog=examples("doctor", "doctor --verbose"))
+@click.command(epilog=examples("doctor", "doctor --verbose", "doctor --notify"))
+@click.option("--notify", is_flag=True, help="Only send a trial message to each address of [notify].")
 @options
-def doctor(common: CommonOptions) -> None:
+def doctor(common: CommonOptions, notify: bool) -> None:
     """Check machine, configuration, store, network and sources.
 
     Each problem is printed with what to do about it. Nothing is stored. -v prints the fetch steps of every source; by
@@ -145,7 +146,7 @@ def doctor(common: CommonOptions) -> None:
     """
     settings = common.settings(needs_file=False)
     common.set_up_logs(settings.log.format, quietly=True)
-    findings, _ = run_until_signal(lambda: _run_and_print(common, settings))
+    findings, _ = run_until_signal(lambda: _run_and_print(common, settings, notify=notify))
     if common.as_json:
         print_json([finding.as_record() for finding in findings])
     else:
@@ -153,12 +154,13 @@ def doctor(common: CommonOptions) -> None:
     raise SystemExit(1 if any(finding.failed for finding in findings) else 0)
 
 
-async def _run_and_print(common: CommonOptions, settings: Settings) -> list[Finding]:
-    """Run every check and print each finding as soon as it is known; return all of them."""
-    from worker.runs.doctor import run_checks
+async def _run_and_print(common: CommonOptions, settings: Settings, *, notify: bool) -> list[Finding]:
+    """Run every check, or only send trial messages; print each finding as soon as it is known, and return all."""
+    from worker.runs.doctor import run_checks, try_notifications
 
     findings = []
-    async for finding in run_checks(settings, config=common.found_config()):
+    checks = try_notifications(settings) if notify else run_checks(settings, config=common.found_config())
+    async for finding in checks:
         findings.append(finding)
         if not common.as_json:
             _print_finding(finding, with_steps=common.verbosity > 0 or finding.failed)
@@ -202,7 +204,12 @@ def check(common: CommonOptions) -> None:
     from worker.config.load import masked_values, to_toml
 
     settings = common.settings()
-    for warning in settings.warnings():
+    warnings = settings.warnings()
+    if settings.notify.urls:
+        from worker.runs.notify import unusable_addresses
+
+        warnings += tuple(unusable_addresses(settings))
+    for warning in warnings:
         print_note(f"corpus-worker: warning: {warning}")
     if common.as_json:
         print_json(masked_values(settings))

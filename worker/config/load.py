@@ -13,7 +13,8 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -229,13 +230,15 @@ def _known_keys(location: Sequence[int | str]) -> str:
     model: object = Settings
     for part in location[:-1]:
         if isinstance(part, str) and isinstance(model, type) and issubclass(model, Section):
-            model = model.model_fields[part].annotation
-    if location[0] == "sources":
-        from worker.config.schema import SourceSettings
-
-        model = SourceSettings
+            model = _section_in(model.model_fields[part].annotation)
     known = sorted(model.model_fields) if isinstance(model, type) and issubclass(model, Section) else []
     return "one of " + ", ".join(known)
+
+
+def _section_in(annotation: object) -> object:
+    """Return the section that a field holds, optional or in a list; the annotation itself if it holds none."""
+    within = (each for each in get_args(annotation) if isinstance(each, type) and issubclass(each, Section))
+    return next(within, annotation)
 
 
 def _expected(problem: ErrorDetails) -> str:
@@ -251,8 +254,13 @@ def _quoted(value: object, *, place: Sequence[int | str] = ()) -> str:
         value = {**value, "password_hash": "***"}
     if tuple(place)[:2] == ("web", "password_hash"):
         value = "***"  # perhaps the password itself
-    text = json.dumps(_masked(value, mask_url if place[:1] == ("store",) else _without_login), ensure_ascii=False)
+    masking = _MASKS.get(str(place[0]) if place else "", _without_login)
+    text = json.dumps(_masked(value, masking), ensure_ascii=False)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+_MASKS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType({"store": mask_url, "notify": lambda _: "***"})
+"""How the texts in a section are shown that holds secrets."""
 
 
 def _masked(value: object, masking: Callable[[str], str]) -> object:

@@ -15,17 +15,21 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from worker.config.types import (
+    AddressPattern,
     Archive,
     Cron,
     Duration,
     DurationOrZero,
     Endpoint,
+    Host,
     Language,
     Listen,
     Network,
     PasswordHash,
     Paths,
     Pattern,
+    Phrase,
+    SecretAddress,
     Share,
     Signal,
     Since,
@@ -125,6 +129,22 @@ class RightsSettings(Section):
     refuse: tuple[Signal, ...] = Field(default=(), strict=False)
 
 
+class FilterRules(Section):
+    """Rules that articles match: any word, section, address or host of these."""
+
+    words: tuple[Phrase, ...] = Field(default=(), strict=False)  # in the title or the text, as whole words
+    sections: tuple[Phrase, ...] = Field(default=(), strict=False)  # as the page names its section
+    addresses: tuple[AddressPattern, ...] = Field(default=(), strict=False)  # host and path, * for any text
+    hosts: tuple[Host, ...] = Field(default=(), strict=False)  # with the hosts below each
+
+
+class FilterSettings(Section):
+    """Which articles are rejected: those that `block` matches, and those that a list of `keep` does not match."""
+
+    keep: FilterRules = FilterRules()
+    block: FilterRules = FilterRules()
+
+
 class DedupeSettings(Section):
     """What counts as a copy, and which text of a cluster is exported.
 
@@ -202,6 +222,8 @@ class SourceSettings(Section):
     max_age: Duration = timedelta(days=30)  # of a sitemap's entries
     since: Since | None = None  # older articles are not stored
     archive: Archive = ""  # archive pages by date, for backfill
+    keep: FilterRules | None = None  # rules for articles of this source, beside those of [filter]
+    block: FilterRules | None = None
 
     @model_validator(mode="after")
     def _located(self) -> Self:
@@ -296,6 +318,12 @@ class WebSettings(Section):
         return self
 
 
+class NotifySettings(Section):
+    """Where messages for a person are sent; addresses of apprise, which hold passwords and are never shown."""
+
+    urls: tuple[SecretAddress, ...] = Field(default=(), strict=False)
+
+
 class LogSettings(Section):
     """The format of the log."""
 
@@ -310,10 +338,12 @@ class Settings(Section):
     fetch: FetchSettings = FetchSettings()
     extract: ExtractSettings = ExtractSettings()
     rights: RightsSettings = RightsSettings()
+    filter: FilterSettings = FilterSettings()
     dedupe: DedupeSettings = DedupeSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     daemon: DaemonSettings = DaemonSettings()
     web: WebSettings = WebSettings()
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     sources: tuple[SourceSettings, ...] = Field(default=(), strict=False)
 
@@ -326,6 +356,12 @@ class Settings(Section):
                 raise ValueError(f'source names that differ (found "{source.name}" twice)')
             seen.add(source.name)
         return self
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether any rule keeps articles out."""
+        rules = (self.filter.keep, self.filter.block, *(each for own in self.sources for each in (own.keep, own.block)))
+        return any(each is not None and each != FilterRules() for each in rules)
 
     def warnings(self) -> tuple[str, ...]:
         """Return a sentence for each unused or former key of a valid configuration; these become errors in 0.3."""

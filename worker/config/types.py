@@ -13,9 +13,12 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
+from worker.charset.characters import fold
+from worker.errors import SourceError
 from worker.schedule.poll_interval import check_cron
+from worker.urls import host_of
 
 # Parsing and formatting of durations ("15m") and sizes ("10MB") as written in the configuration and on pages.
 
@@ -222,6 +225,39 @@ def _archive(value: str) -> str:
     return value
 
 
+def _phrase(value: str) -> str:
+    """Return words to look for, which need a letter or digit; raises ValueError."""
+    if not fold(value):
+        raise ValueError('words or a name with letters or digits, such as "xổ số"')
+    return value
+
+
+def _bare_host(value: str) -> str:
+    """Return a host without port in its normal form; raises ValueError."""
+    try:
+        host = host_of(f"https://{value}/") if re.fullmatch(r"[\w.-]{1,253}", value) else ""
+    except SourceError:
+        host = ""
+    if not host:
+        raise ValueError('a host such as "news.example", which stands for the hosts below it as well')
+    return host
+
+
+def _address_pattern(value: str) -> str:
+    """Return a pattern of addresses: a host or `*`, and a path in which `*` stands for any text; raises ValueError."""
+    host, slash, path = value.partition("/")
+    wrong = (
+        'a host, or "*" for any, and a path in which * stands for any text, without "https://": '
+        '"news.example/video/*", "*/video/*"'
+    )
+    if not slash or any(map(str.isspace, path)):
+        raise ValueError(wrong)
+    try:
+        return f"{host if host == '*' else _bare_host(host)}/{path}"
+    except ValueError:
+        raise ValueError(wrong) from None
+
+
 def _cron(value: str) -> str:
     """Return fixed times that the scheduler can read, or empty text; raises ValueError."""
     try:
@@ -235,6 +271,13 @@ def _cron(value: str) -> str:
 def _web_address(value: str) -> str:
     if value and not re.match(r"https?://[^/\s]", value):
         raise ValueError("an address that starts with http:// or https://")
+    return value
+
+
+def _secret_address(value: SecretStr) -> SecretStr:
+    """Return an address with a scheme; raises ValueError, which does not repeat it."""
+    if not re.match(r"[a-z][a-z0-9+]*://.", value.get_secret_value(), re.IGNORECASE):
+        raise ValueError('an address of apprise such as "mailto://…", "tgram://…" or "json://…"')
     return value
 
 
@@ -320,7 +363,13 @@ Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
 Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Phrase = Annotated[str, AfterValidator(_phrase)]
+"""Words that are looked for in titles and texts, or the name of a section."""
+Host = Annotated[str, AfterValidator(_bare_host)]
+AddressPattern = Annotated[str, AfterValidator(_address_pattern)]
 Cron = Annotated[str, AfterValidator(_cron)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 Archive = Annotated[str, AfterValidator(_archive)]
+SecretAddress = Annotated[SecretStr, AfterValidator(_secret_address)]
+"""An address that holds a password: it is shown as `***` wherever settings are printed."""
 StoreUrl = Annotated[str, AfterValidator(_store_url)]

@@ -9,6 +9,7 @@ matters), those of `Health` and `Comparison` are keys of JSON output.
 """
 
 from worker.models.articles import (
+    FILTERED,
     ORIGIN_FIELDS,
     PAGE_FIELDS,
     Article,
@@ -73,6 +74,7 @@ from worker.models.sources import (
 )
 
 __all__ = [
+    "FILTERED",
     "FORGOTTEN_SCHEME",
     "ORIGIN_FIELDS",
     "PAGE_FIELDS",

@@ -287,6 +287,10 @@ class Verdict:
         return State.DUPLICATE if refused or self.relation in _DUPLICATES else State.STORED
 
 
+FILTERED: Final = "filtered"
+"""The reason of an outcome that a rule of the configuration's `[filter]` decided."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The result of one attempt at a candidate.

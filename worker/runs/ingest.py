@@ -91,6 +91,7 @@ class IngestRun:
 
         Meanwhile articles of an older store are indexed for full-text search; the next run continues with the rest.
         """
+        await self._app.hold_paused(but=self._options.sources)
         if self._options.with_seeds:
             await self._app.import_seeds()
         polls = asyncio.create_task(self._poll_all())

@@ -21,6 +21,7 @@ class StoredLedger(Repository):
     record_poll = writes(intake.record_poll)
     replan = writes(sources.replan)
     enqueue = writes(intake.enqueue)
+    hold_paused = writes(workers.hold_paused)
     queue_rechecks = writes(queue_rechecks)
     claim = writes(claims.claim)
     extend = writes(claims.extend)

@@ -188,7 +188,8 @@ class Session:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _prepare(self) -> None:
-        """Import seeds, and apply polling rules that were changed since the last poll of their source."""
+        """Import seeds, and apply what was changed of sources: paused or resumed, and rules of polling."""
+        await self._retry_on_store_errors(self._app.hold_paused)
         await self._retry_on_store_errors(self._app.import_seeds)
         await self._retry_on_store_errors(lambda: self._app.discoverer.replan(self._app.sources))
 

@@ -24,6 +24,7 @@ from worker.errors import StoreError, StoreMissing
 from worker.models import AuditReport, Seed
 from worker.pipeline.prepare_seeds import make_reader, take
 from worker.runs.doctor.findings import Finding, make_finding
+from worker.runs.notify import LITTLE_DISK
 from worker.sources.files.article_files import InputProblem
 from worker.sources.files.seed_rows import SeedFile
 from worker.sources.files.seeds import (
@@ -47,8 +48,7 @@ _PROCESS_BYTES: Final = 300 * _MB
 processes held 594 MB together (docs/daemon.md, "Measured")."""
 _MAIN_BYTES: Final = 500 * _MB
 """Memory of the main process with its index and language data: an upper estimate, for the same reason."""
-# Warn below one gigabyte, which days of raw pages fill; fail below what one run needs. Chosen, not measured.
-_LITTLE_DISK, _NO_DISK = 1_000 * _MB, 100 * _MB
+_NO_DISK: Final = 100 * _MB  # what one run needs; chosen, not measured
 _SPARE_FILES: Final = 100
 """Open files besides connections and pipes: the store, libraries, logs and the status pages."""
 _SAMPLE_FOLDER: Final = "seeds/sample"
@@ -100,7 +100,7 @@ def disk(free: int, *, folder: Path) -> Finding:
     """Check the free disk space (bytes) in the folder of the store."""
     found = f"{free // _MB:,} MB free in {folder.absolute()}"
     remedy = "free some space, or move the store with [store] url: a full disk stops every run"
-    return make_finding(AREA, "disk", found, warn=free < _LITTLE_DISK, fail=free < _NO_DISK, remedy=remedy)
+    return make_finding(AREA, "disk", found, warn=free < LITTLE_DISK, fail=free < _NO_DISK, remedy=remedy)
 
 
 def open_files(limit: int, *, connections: int, processes: int) -> Finding:

@@ -13,6 +13,7 @@ from worker.models import Source
 from worker.runs.doctor.findings import Finding, make_finding
 from worker.runs.doctor.local import check_configuration, check_machine, check_seeds, check_store
 from worker.runs.doctor.network import check_clock, check_hosts, check_source, check_tls
+from worker.runs.notify import deliver, named_addresses, send_with_apprise, unusable_addresses
 from worker.runs.preview import ProbeResult, open_probe
 
 
@@ -40,11 +41,25 @@ async def run_checks(settings: Settings, *, config: Path | None) -> AsyncIterato
     for finding in await asyncio.to_thread(lambda: list(check_store(settings))):
         yield finding
     yield await asyncio.to_thread(check_seeds, settings)
+    for remark in await asyncio.to_thread(lambda: list(unusable_addresses(settings))):
+        remedy = "until then nothing is sent; try it: corpus-worker doctor --notify"
+        yield make_finding("notify", "addresses", remark, fail=True, remedy=remedy)
     tls = check_tls(settings.fetch.ca_file)
     yield tls
     if not tls.failed:
         async for finding in _check_sources(settings):
             yield finding
+
+
+async def try_notifications(settings: Settings) -> AsyncIterator[Finding]:
+    """Send a trial message to each address of `[notify]`, and yield whether it was accepted."""
+    if not settings.notify.urls:
+        remedy = "set [notify] urls, or CORPUS_WORKER_NOTIFY__URLS in the environment"
+        yield make_finding("notify", "addresses", "none is set", fail=True, remedy=remedy)
+    for place, url in named_addresses(each.get_secret_value() for each in settings.notify.urls):
+        why = await deliver(send_with_apprise, url, "Corpus Worker", "This is a trial message.")
+        remedy = "correct the address"
+        yield make_finding("notify", place, why or "accepted a trial message", fail=bool(why), remedy=remedy)
 
 
 async def _check_sources(settings: Settings) -> AsyncIterator[Finding]:

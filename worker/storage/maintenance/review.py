@@ -6,15 +6,15 @@ pending with its stored page as content, the usual pipeline processes it, and `s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, select, update
 
-from worker.models import ORIGIN_FIELDS, HistoryEvent, Page, State, Text
+from worker.models import FILTERED, ORIGIN_FIELDS, Candidate, HistoryEvent, Page, State, Text
 from worker.storage.corpus import judge_model
 from worker.storage.corpus.clusters import relation_states
 from worker.storage.corpus.settling import missing_fields
@@ -27,7 +27,9 @@ from worker.storage.maintenance import forget, manual_decisions
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
 from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.rejudge import JudgeFunction, Rejudgement, discard_draft
-from worker.storage.queue.candidates import add_events
+from worker.storage.queue.addresses import authority_of
+from worker.storage.queue.candidates import HIGH_PRIORITY, LOW_PRIORITY, EnqueueOptions, add_events
+from worker.storage.queue.intake import enqueue_with
 
 QUEUED_AT_ONCE: Final = 500
 """Candidates made pending in one transaction. Chosen, not measured: no page is read, only small rows change."""
@@ -77,6 +79,14 @@ _QUEUE = (
         reason="",
         detail="",
     )
+)
+
+_IS_FILTERED = (CANDIDATES.c.state == State.REJECTED) & (CANDIDATES.c.reason == FILTERED)
+_FILTERED = (
+    select(CANDIDATES.c.id)
+    .where(CANDIDATES.c.id > bindparam("after"), _IS_FILTERED, ~exists().where(PAGES.c.candidate_id == CANDIDATES.c.id))
+    .order_by(CANDIDATES.c.id)
+    .limit(bindparam("limit"))
 )
 
 
@@ -184,6 +194,54 @@ def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str
     return [page.candidate_id for page in pages]
 
 
+def queue_filtered(
+    database: Writer, is_kept: Callable[[Row[Any]], bool], *, now: datetime, dry_run: bool = False
+) -> int:
+    """Queue candidates to be fetched that a filter rejected and whose page is not stored; return how many.
+
+    `is_kept` is called with the row of a candidate: whether it may be fetched under the present rules.
+    """
+    total, last = 0, 0
+    while ids := database.write(_filtered_ids, after=last):
+        total += database.write(_queue_filtered_some, ids, is_kept, now=None if dry_run else now)
+        last = ids[-1]
+    return total
+
+
+def _filtered_ids(connection: Connection, *, after: int) -> list[int]:
+    """Return the ids of the next batch of candidates that a filter rejected and whose page is not stored."""
+    return list(connection.execute(_FILTERED, {"after": after, "limit": QUEUED_AT_ONCE}).scalars())
+
+
+def _queue_filtered_some(
+    connection: Connection, ids: Sequence[int], is_kept: Callable[[Row[Any]], bool], *, now: datetime | None
+) -> int:
+    """Queue those of the candidates that are kept now, each with its priority; without `now` only count them."""
+    rows = connection.execute(select(CANDIDATES).where(CANDIDATES.c.id.in_(ids), _IS_FILTERED)).all()
+    kept = [row for row in rows if is_kept(row)]
+    if now is None:
+        return len(kept)
+    for precedence in (HIGH_PRIORITY, LOW_PRIORITY):
+        found = [_candidate(row) for row in kept if row.precedence == precedence]
+        enqueue_with(connection, found, EnqueueOptions(now=now, again=True, precedence=precedence))
+    return len(kept)
+
+
+def _candidate(row: Row[Any]) -> Candidate:
+    """Return a stored candidate as it was discovered."""
+    return Candidate(
+        url=row.url,
+        canonical_url=row.canonical_url,
+        source=row.source,
+        reference=row.reference,
+        authority=authority_of(row),
+        title=row.title,
+        published_at=row.published_at,
+        modified_at=row.modified_at,
+        external_id=row.external_id,
+    )
+
+
 REPROCESS_BATCH = "reprocess"
 """The batch of candidates whose stored page is being extracted again."""
 
@@ -255,6 +313,10 @@ class StoreReview:
         """
         states = REJECTED if rejected else REEXTRACTED
         return queue_kept_pages(self._writer, now=now, batch=REPROCESS_BATCH, states=states)
+
+    def queue_filtered(self, is_kept: Callable[[Row[Any]], bool], *, now: datetime, dry_run: bool = False) -> int:
+        """Queue what a filter rejected before it was fetched and `is_kept` now; see `queue_filtered`."""
+        return queue_filtered(self._writer, is_kept, now=now, dry_run=dry_run)
 
     def finish_kept_pages(self) -> None:
         """Tidy up the outcomes of REPROCESS_BATCH, once none of its candidates is pending; see `settle_batch`."""
