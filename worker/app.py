@@ -170,7 +170,9 @@ async def open_app(
     ):
         for remark in settings.warnings():
             log.warning("configuration.unused", remark=remark)
-        inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=store.hosts, offload=offload)
+        inner = HttpFetcher(
+            settings.fetch, clock=SystemClock(), hosts=store.hosts, offload=offload, refuse=settings.rights.refused
+        )
         fetcher = inner if meter is None else InstrumentedFetcher(inner=inner, meter=meter, clock=SystemClock())
         judge = Deduper(settings.dedupe, await offload(store.reader.weights))
         await offload(store.save_first_terms, judge.terms)

@@ -119,10 +119,31 @@ class ExtractSettings(Section):
     languages: tuple[Language, ...] = Field(default=("vi",), strict=False)  # empty: all
 
 
-class RightsSettings(Section):
-    """Which rights signals of a page cause its article to be refused."""
+Purpose = Literal["", "ai-train", "ai-input", "search", "research"]
+_REFUSED_FOR: Final[Mapping[Purpose, tuple[str, ...]]] = MappingProxyType(
+    {
+        "ai-train": ("ai-train", "noai", "tdm-reservation", "use-immediate", "use-reference"),
+        "ai-input": ("ai-input", "noai", "tdm-reservation", "use-immediate", "use-reference"),
+        "search": ("search", "noindex", "use-immediate"),
+    }
+)
+"""The signals by which a site denies its texts to a purpose; docs/reference.md says where each is specified."""
 
+
+class RightsSettings(Section):
+    """What the corpus is for, and which rights signals of a page cause its article to be refused.
+
+    Nothing is refused where neither is set. "research" refuses nothing by itself: Article 3 of Directive (EU) 2019/790
+    lets research organisations mine what they may read, whatever is reserved.
+    """
+
+    purpose: Purpose = ""
     refuse: tuple[Signal, ...] = Field(default=(), strict=False)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """All signals that are refused: those in `refuse`, and those that deny the purpose."""
+        return tuple(dict.fromkeys((*self.refuse, *_REFUSED_FOR.get(self.purpose, ()))))
 
 
 class DedupeSettings(Section):

@@ -9,7 +9,7 @@ for `--dry-run` and `doctor`. `InMemoryHostStore` stands in for the store's host
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -59,7 +59,7 @@ from worker.fetch.request import (
     refresh_redirect,
 )
 from worker.fetch.robots import ALLOW_ALL, Robots
-from worker.fetch.site_policies import HEADER, RobotsCache, TdmrepCache
+from worker.fetch.site_policies import HEADER, RobotsCache, TdmrepCache, refuse_usage, usage_headers
 from worker.models import Page, Request, Validators
 from worker.ports import Clock, HostHealth, HostRegistry, RobotsRecord, RunInThread
 
@@ -85,7 +85,8 @@ class HttpFetcher:
     """A `ports.Fetcher` over HTTP and HTTPS.
 
     `resolve` looks up names (default: the system's resolver, in threads). `read_tdmrep` also fetches the
-    `/.well-known/tdmrep.json` of every site, once a day. Raises ConfigurationError if a setting cannot be used
+    `/.well-known/tdmrep.json` of every site, once a day. Pages of which robots.txt states what is in `refuse` are not
+    fetched. Raises ConfigurationError if a setting cannot be used
     (`ca_file`, `connect_to`, `allow_networks`).
     """
 
@@ -98,8 +99,10 @@ class HttpFetcher:
         offload: RunInThread,
         resolve: Resolve | None = None,
         read_tdmrep: bool = True,
+        refuse: Collection[str] = (),
     ) -> None:
         self._settings = settings
+        self._refuse = refuse
         self._read_tdmrep = read_tdmrep
         self._clock = clock
         self._networks = _networks(settings.allow_networks)
@@ -154,7 +157,7 @@ class HttpFetcher:
             await self._redirects.forget(request, start=start)
             raise
         await self._redirects.remember(page, start=start)
-        page = await self._with_reservation(page, request, deadline, observe)
+        page = await self._with_site_rights(page, request, deadline, observe)
         if observe is not ignore_step:
             for step in page_steps(page):
                 observe(step)
@@ -220,6 +223,8 @@ class HttpFetcher:
         """Send one request of a fetch, to its first URL or the target of a redirect."""
         check_url(url, self._networks)
         robots = await self._robots_cache.check(url, deadline, observe) if self._settings.obey_robots else ALLOW_ALL
+        if request.accept == "page":
+            refuse_usage(robots, url, self._refuse)
         http_request = HttpRequest(
             url=url,
             accept=accept_header(request.accept),
@@ -230,16 +235,19 @@ class HttpFetcher:
         )
         return await self._runner.run(http_request, deadline, observe)
 
-    async def _with_reservation(
+    async def _with_site_rights(
         self, page: Page, request: Request, deadline: PausableDeadline, observe: StepObserver
     ) -> Page:
-        """Add the reservation of the site's `/.well-known/tdmrep.json` to the headers of a page, if there is one."""
-        if not self._read_tdmrep or request.accept != "page" or page.status == 304:
+        """Add to the headers of a page what its site states about the use: in robots.txt, and in tdmrep.json."""
+        if page.status == 304:
             return page
         url = parse_url(page.final_url)
         robots = await self._robots_cache.robots(url, deadline, observe) if self._settings.obey_robots else ALLOW_ALL
-        reservation = await self._tdmrep_cache.reservation(url, robots, deadline, observe)
-        return replace(page, headers={**page.headers, HEADER: reservation}) if reservation else page
+        found = usage_headers(robots, page.final_url)
+        if self._read_tdmrep and request.accept == "page":
+            reservation = await self._tdmrep_cache.reservation(url, robots, deadline, observe)
+            found |= {HEADER: reservation} if reservation else {}
+        return replace(page, headers={**page.headers, **found}) if found else page
 
     def _page(self, request: Request, final: _FinalResponse, deadline: PausableDeadline) -> Page:
         """Return the page of a response; raises FetchError for a status that is no page."""

@@ -7,7 +7,7 @@ store share the copies, so each robots.txt is fetched once a day.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
@@ -21,6 +21,7 @@ from worker.fetch.http.ssrf import parse_url, resolve_location, url_host, url_or
 from worker.fetch.politeness import KeyedSemaphore
 from worker.fetch.request import HttpRequest, HttpResponse, PausableDeadline, RequestRunner, Step, StepObserver
 from worker.fetch.robots import ALLOW_ALL, MAX_BYTES, PathPattern, Robots, parse_robots, path_of, product_token
+from worker.models import Rights
 from worker.ports import Clock, HostRegistry, RobotsRecord, RunInThread
 
 MAX_AGE = timedelta(hours=24)  # RFC 9309, 2.4: no copy should be used for longer
@@ -62,7 +63,23 @@ class _CachedRobots:
 
     @property
     def rules(self) -> int:
-        return len(self.robots.rules) if self.robots is not None else 0
+        return len(self.robots.rules) + len(self.robots.usage) if self.robots is not None else 0
+
+
+def usage_headers(robots: Robots, url: str) -> dict[str, str]:
+    """Return what robots.txt states about the use of a page, as headers of the page; servers' own are not kept."""
+    return {f"robots-{name}": value for name, value in robots.statements(url).items()}
+
+
+def refuse_usage(robots: Robots, url: httpx.URL, refuse: Collection[str]) -> None:
+    """Raise FetchBlocked (`rights`) if robots.txt states about a page what the configuration refuses."""
+    stated = robots.statements(str(url)) if refuse and robots.usage else {}
+    rights = Rights(
+        content_usage=tuple(filter(None, stated.get("content-usage", "").split(", "))),
+        content_signal=tuple(filter(None, stated.get("content-signal", "").split(", "))),
+    )
+    if signal := rights.refused_by(refuse):
+        raise FetchBlocked(f"robots.txt of {url_host(url)} reserves the page's rights: {signal}", reason="rights")
 
 
 class _CachedFile(Protocol):
@@ -229,7 +246,7 @@ def _unavailable_error(record: RobotsRecord) -> FetchError:
 
 PATH = "/.well-known/tdmrep.json"
 HEADER = "well-known-tdm-reservation"
-"""The name under which the result is added to the headers of a page; servers do not send it."""
+"""The name under which the result is added to the headers of a page; one that a server sends is not kept."""
 
 # Bounds for hostile files, chosen, not measured: real files hold a handful of rules in a kilobyte. Together with the
 # number of origins they bound the memory of the cache.

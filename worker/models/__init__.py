@@ -23,6 +23,9 @@ from worker.models.articles import (
     Seed,
     Verdict,
     publication_time,
+    signal_statements,
+    strictest,
+    usage_statements,
 )
 from worker.models.records import (
     ActivityCounts,
@@ -130,4 +133,7 @@ __all__ = [
     "Verdict",
     "backfill_batch",
     "publication_time",
+    "signal_statements",
+    "strictest",
+    "usage_statements",
 ]

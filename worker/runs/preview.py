@@ -156,7 +156,7 @@ async def open_probe(settings: Settings) -> AsyncIterator[SourceProbe]:
     clock, patience = SystemClock(), 2 * settings.fetch.deadline
     with ExitStack() as stack, StoreExecutor(count=1) as offload:
         hosts = stack.enter_context(shared_pacing(settings, InMemoryHostStore()))
-        fetcher = HttpFetcher(settings.fetch, clock=clock, hosts=hosts, offload=offload)
+        fetcher = HttpFetcher(settings.fetch, clock=clock, hosts=hosts, offload=offload, refuse=settings.rights.refused)
         try:
             yield SourceProbe(fetcher, clock=clock, patience=patience, max_bytes=settings.fetch.max_bytes)
         finally:

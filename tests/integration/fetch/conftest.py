@@ -32,7 +32,12 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
     made: list[HttpFetcher] = []
 
     def make(
-        *, hosts: InMemoryHostStore | None = None, resolve: Any = None, read_tdmrep: bool = False, **changes: Any
+        *,
+        hosts: InMemoryHostStore | None = None,
+        resolve: Any = None,
+        read_tdmrep: bool = False,
+        refuse: tuple[str, ...] = (),
+        **changes: Any,
     ) -> HttpFetcher:
         chosen: dict[str, Any] = {
             "per_host_delay": timedelta(0),
@@ -49,6 +54,7 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
             offload=inline,
             resolve=resolve,
             read_tdmrep=read_tdmrep,
+            refuse=refuse,
         )
         made.append(fetcher)
         return fetcher
