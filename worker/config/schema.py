@@ -15,17 +15,24 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from worker.config.types import (
+    REFUSED_FOR,
     Archive,
     Cron,
     Duration,
     DurationOrZero,
     Endpoint,
+    HeaderName,
+    HeaderValue,
+    Https,
     Language,
     Listen,
     Network,
     PasswordHash,
     Paths,
     Pattern,
+    ProxyAddress,
+    Purpose,
+    Secret,
     Share,
     Signal,
     Since,
@@ -55,6 +62,7 @@ _KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "article_pattern": ("listing",),
         "max_age": ("sitemap",),
         "archive": _POLLED_KINDS,
+        **dict.fromkeys(("headers", "cookies_file", "login", "login_hosts", "proxy"), (*_POLLED_KINDS, "urls")),
     }
 )
 """The source kinds that use a key; a key that is not listed applies to all kinds."""
@@ -91,12 +99,13 @@ class SeedSettings(Section):
     clean: Literal["auto"] | bool = "auto"  # True: the texts were scraped, with other matter around the article
 
 
+_DEFAULT_AGENT: Final = "corpus-worker/1.0 (+https://example.org/about-our-crawler)"
+
+
 class FetchSettings(Section):
     """How pages are fetched."""
 
-    user_agent: Annotated[str, Field(min_length=1, pattern=r"^[\x20-\x7e]+$")] = (
-        "corpus-worker/1.0 (+https://example.org/about-our-crawler)"
-    )
+    user_agent: Annotated[str, Field(min_length=1, pattern=r"^[\x20-\x7e]+$")] = _DEFAULT_AGENT
     per_host_delay: DurationOrZero = timedelta(seconds=2)  # a longer Crawl-delay in robots.txt is used instead
     per_host_connections: Annotated[int, Field(ge=1, le=16)] = 1
     max_connections: Annotated[int, Field(ge=1, le=1000)] = 32  # over all hosts
@@ -108,6 +117,20 @@ class FetchSettings(Section):
     allow_networks: tuple[Network, ...] = Field(default=(), strict=False)  # private networks, refused by default
     connect_to: dict[Endpoint, Endpoint] = Field(default_factory=dict)  # like curl --connect-to
     ca_file: str = ""  # additional certificate authorities, PEM
+    signature_key: str = ""  # PEM file of an Ed25519 key that signs requests (Web Bot Auth); empty: not signed
+    signature_agent: Https = ""  # where sites find its public key
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        """Check that sites can find the key of a signature."""
+        if bool(self.signature_key) != bool(self.signature_agent):
+            raise ValueError('both "signature_key" and "signature_agent", or neither of them')
+        return self
+
+    @property
+    def has_default_agent(self) -> bool:
+        """Whether the user agent is exactly the shipped one, which names nobody: it is for loopback alone."""
+        return self.user_agent == _DEFAULT_AGENT
 
 
 class ExtractSettings(Section):
@@ -117,17 +140,6 @@ class ExtractSettings(Section):
     timeout: Duration = timedelta(seconds=20)  # for one page; then its process is killed
     min_words: Annotated[int, Field(ge=0)] = 60  # shorter texts are rejected
     languages: tuple[Language, ...] = Field(default=("vi",), strict=False)  # empty: all
-
-
-Purpose = Literal["", "ai-train", "ai-input", "search", "research"]
-_REFUSED_FOR: Final[Mapping[Purpose, tuple[str, ...]]] = MappingProxyType(
-    {
-        "ai-train": ("ai-train", "noai", "tdm-reservation", "use-immediate", "use-reference"),
-        "ai-input": ("ai-input", "noai", "tdm-reservation", "use-immediate", "use-reference"),
-        "search": ("search", "noindex", "use-immediate"),
-    }
-)
-"""The signals by which a site denies its texts to a purpose; docs/reference.md says where each is specified."""
 
 
 class RightsSettings(Section):
@@ -143,7 +155,7 @@ class RightsSettings(Section):
     @property
     def refused(self) -> tuple[str, ...]:
         """All signals that are refused: those in `refuse`, and those that deny the purpose."""
-        return tuple(dict.fromkeys((*self.refuse, *_REFUSED_FOR.get(self.purpose, ()))))
+        return tuple(dict.fromkeys((*self.refuse, *REFUSED_FOR.get(self.purpose, ()))))
 
 
 class DedupeSettings(Section):
@@ -223,6 +235,21 @@ class SourceSettings(Section):
     max_age: Duration = timedelta(days=30)  # of a sitemap's entries
     since: Since | None = None  # older articles are not stored
     archive: Archive = ""  # archive pages by date, for backfill
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)  # sent to the host of `url` alone
+    cookies_file: str = ""  # in the format of Netscape
+    login: Secret = ""  # "env:NAME", which holds user:password
+    login_hosts: tuple[Word, ...] = Field(default=(), strict=False)  # further hosts for headers, cookies and login
+    proxy: ProxyAddress = ""
+
+    @model_validator(mode="after")
+    def _logged_in(self) -> Self:
+        """Check that a request has one login and each header once."""
+        names = [name.lower() for name in self.headers]
+        if self.login and "authorization" in names:
+            raise ValueError('at most one of "login" and the header Authorization')
+        if len(set(names)) < len(names):
+            raise ValueError("each header once, whatever its case")
+        return self
 
     @model_validator(mode="after")
     def _located(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from tests.integration.fetch.loopback import Loopback, serving
 from tests.unit.fetch.fakes import inline
 from worker.clock import SystemClock
 from worker.config.schema import FetchSettings
-from worker.fetch.client import HttpFetcher, InMemoryHostStore
+from worker.fetch.client import NO_SOURCES, HttpFetcher, InMemoryHostStore
+from worker.fetch.identity import SourceAccess
 
 FetcherFactory = Callable[..., HttpFetcher]
 
@@ -37,6 +38,7 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
         resolve: Any = None,
         read_tdmrep: bool = False,
         refuse: tuple[str, ...] = (),
+        access: Mapping[str, SourceAccess] = NO_SOURCES,
         **changes: Any,
     ) -> HttpFetcher:
         chosen: dict[str, Any] = {
@@ -55,6 +57,7 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
             resolve=resolve,
             read_tdmrep=read_tdmrep,
             refuse=refuse,
+            access=access,
         )
         made.append(fetcher)
         return fetcher

@@ -1,7 +1,7 @@
 """TCP and TLS connections for httpcore, made only to addresses that passed the SSRF checks.
 
 `GuardedBackend` is the network backend of httpcore: it resolves a name once, checks every address and connects to one
-that was checked. `NetworkStream` is one connection; unlike httpcore's own, its `abort` closes without awaiting, so a
+that was checked.  `NetworkStream` is one connection; unlike httpcore's own, its `abort` closes without awaiting, so a
 cancelled fetch cannot leak a socket. `ConnectTo` is the `connect_to` setting, which works as curl's `--connect-to`.
 """
 
@@ -12,8 +12,9 @@ import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import httpcore
 
@@ -242,6 +243,19 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         return self._transport.get_extra_info("peername" if info == "server_addr" else info)
 
 
+DEFAULT_AGENT: Final = (
+    "the user agent is the shipped default, which names nobody whom a site could reach; set [fetch] user_agent to your "
+    "crawler's name and an address of yours"
+)
+"""Why the default user agent reaches loopback addresses and `connect_to` targets alone, and what to do."""
+
+
+def is_loopback(address: Address) -> bool:
+    """Return whether an address is on this machine's loopback interface, also as an IPv4-mapped one."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 # At most this many addresses of a name are tried; all but the last with a short timeout, so that a dead IPv6 address
 # costs seconds and the fetch keeps most of its deadline (chosen, not measured).
 MAX_ADDRESSES = 4
@@ -255,12 +269,19 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     """The network backend that httpcore connects through.
 
     TLS and the Host header keep the name of the URL, whatever address is connected to. Addresses are not checked for a
-    host with a `connect_to` entry: the operator chose its target.
+    host with a `connect_to` entry: the operator chose its target. With `only_loopback`, no other address is used.
     """
 
     def __init__(
-        self, *, resolve: Resolve, networks: Sequence[Network], connect_to: ConnectTo, connect: Connect | None = None
+        self,
+        *,
+        resolve: Resolve,
+        networks: Sequence[Network],
+        connect_to: ConnectTo,
+        connect: Connect | None = None,
+        only_loopback: bool = False,
     ) -> None:
+        self.only_loopback = only_loopback
         self._connect = connect or open_stream
         self._resolve = resolve
         self._networks = networks
@@ -274,7 +295,14 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         if route is None:
             for address in found:
                 check_address(address, self._networks, host=host)
+            if self.only_loopback and not all(map(is_loopback, found)):
+                raise FetchError(f"nothing is fetched from {host}: {DEFAULT_AGENT}", reason="agent", retry=True)
         return found, target_port
+
+    async def connect_unchecked(self, at: HostPort, timeout_s: float | None) -> httpcore.AsyncNetworkStream:
+        """Return a connection to a host that the operator chose; raises FetchError."""
+        found = await self._find(at.host, at.port, timeout_s)
+        return await self._connect(found[0], at.port, timeout_s)
 
     async def _find(self, host: str, port: int, timeout_s: float | None) -> list[Address]:
         """Return the addresses of a host, unchecked."""
