@@ -82,7 +82,7 @@ def _backfill(common: CommonOptions, settings: Settings, backfill_options: Backf
 
     from worker.app import open_app
     from worker.cli.render.progress import BackfillReporter
-    from worker.fetch.identity import require_named_agent
+    from worker.fetch.http.network_backend import require_named_agent
     from worker.runs.backfill import BackfillRun
     from worker.runs.dry_run import open_dry_run
 

@@ -269,6 +269,11 @@ class SourceSettings(Section):
             raise ValueError('at most one of "every" and "cron"')
         return self
 
+    @property
+    def identifies(self) -> bool:
+        """Whether its requests carry anything of their own, or go through a proxy."""
+        return bool(self.headers or self.login or self.cookies_file or self.proxy)
+
     def source(self) -> Source:
         """Return the source as the type that the pipeline uses."""
         return Source(

@@ -151,7 +151,7 @@ class HttpFetcher:
             networks=self._networks,
             user_agent=settings.user_agent,
             clock=self._clock,
-            signer=make_signer(settings),
+            signer=make_signer(settings) if settings.signature_key else None,
         )
 
     @classmethod
@@ -163,7 +163,9 @@ class HttpFetcher:
             hosts=hosts,
             offload=offload,
             refuse=settings.rights.refused,
-            access=read_access(settings.sources, os.environ),
+            access=read_access(settings.sources, os.environ)
+            if any(each.identifies for each in settings.sources)
+            else {},
         )
 
     async def fetch(self, request: Request, *, observe: StepObserver = ignore_step) -> Page:

@@ -22,18 +22,15 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from worker.config.schema import FetchSettings, Settings, SourceSettings
-from worker.errors import ConfigurationError, FetchError
+from worker.errors import ConfigurationError
 from worker.fetch.http.connections import TlsContext
-from worker.fetch.http.network_backend import DEFAULT_AGENT, GuardedBackend, is_loopback, parse_connect_to
+from worker.fetch.http.network_backend import parse_connect_to
 from worker.fetch.http.proxy import HttpProxy, parse_proxy
 from worker.fetch.http.ssrf import (
-    Resolver,
     configured_networks,
-    ip_literal,
     parse_url,
     url_host,
     url_origin,
-    url_port,
 )
 
 if TYPE_CHECKING:
@@ -343,42 +340,15 @@ def make_signer(settings: FetchSettings) -> RequestSigner | None:
     return RequestSigner(read_key(Path(settings.signature_key)), agent=settings.signature_agent)
 
 
-def require_usable(settings: Settings) -> None:
-    """Raise ConfigurationError if a fetcher could not be made under these settings: a file, a variable, an address."""
-    configured_networks(settings.fetch.allow_networks)
-    parse_connect_to(settings.fetch.connect_to)
-    TlsContext(settings.fetch.ca_file)
+def require_identity(settings: Settings) -> None:
+    """Raise ConfigurationError if a key, a variable or a file that identifies the operator cannot be used."""
     make_signer(settings.fetch)
     read_access(settings.sources, os.environ)
 
 
-def is_local(url: str, settings: FetchSettings) -> bool:
-    """Return whether a URL is known not to be on the open web, without DNS: loopback, `connect_to`, no name at all."""
-    host, port = url_host(parsed := parse_url(url)), url_port(parsed)
-    address = ip_literal(host)
-    named_local = host == "localhost" or host.endswith((".localhost", ".invalid"))  # RFC 6761, 6.3 and 6.4
-    return named_local or (address is not None and is_loopback(address)) or parse_connect_to(settings.connect_to).find(host, port) is not None
-
-
-async def require_named_agent(settings: FetchSettings, urls: Iterable[str]) -> None:
-    """Raise ConfigurationError if one of the URLs is not on loopback and the user agent is the shipped default.
-
-    Names are looked up for that; one that nobody knows is not on loopback.
-    """
-    if not settings.has_default_agent:
-        return
-    resolver = Resolver()
-    guard = GuardedBackend(
-        resolve=resolver, networks=(), connect_to=parse_connect_to(settings.connect_to), only_loopback=True
-    )
-    try:
-        for url in (parse_url(each) for each in urls if each.startswith(("http://", "https://"))):
-            if is_local(str(url), settings):
-                continue
-            try:
-                await guard.addresses(url_host(url), url_port(url), settings.timeout.total_seconds())
-            except FetchError as error:
-                if error.reason in {"agent", "dns"}:
-                    raise ConfigurationError(f"{url_host(url)} is not fetched from: {DEFAULT_AGENT}") from error
-    finally:
-        resolver.close()
+def require_usable(settings: Settings) -> None:
+    """Raise ConfigurationError if no fetcher could be made under these settings."""
+    configured_networks(settings.fetch.allow_networks)
+    parse_connect_to(settings.fetch.connect_to)
+    TlsContext(settings.fetch.ca_file)
+    require_identity(settings)

@@ -236,7 +236,7 @@ class RequestRunner:
             "Accept-Encoding": ACCEPT_ENCODING,
             **request.headers,
         }
-        private = access.headers_for(request.url, now=now)
+        private = access.headers_for(request.url, now=now) if access.origins else {}
         if "cookie" in private and "Cookie" in headers:
             private["cookie"] += f"; {headers['Cookie']}"
         sent = {name: value for name, value in headers.items() if name.lower() not in private}

@@ -131,7 +131,7 @@ class PageWalker:
         time = self._limits.poll_lease * _TIME_SHARE
         return max(pages / (most or self._limits.max_pages), (self._stages.clock.now() - since) / time)
 
-    async def fetch(self, url: str, *, source: str) -> Page:
+    async def fetch(self, url: str, *, source: str = "") -> Page:
         """Fetch a further page of a source, of any content type."""
         return await self._stages.fetcher.fetch(Request(url=url, accept="any", source=source))
 
@@ -237,7 +237,7 @@ _MAX_ARTICLE_BYTES: Final = 5_000_000
 _MAX_ARTICLE_TIME: Final = timedelta(seconds=60)
 
 
-async def with_further_pages(page: Page, stages: Stages, *, source: str) -> Page:
+async def with_further_pages(page: Page, stages: Stages, *, source: str = "") -> Page:
     """Return a page joined with the further pages of its article. The first page that cannot be fetched ends it.
 
     A page must be named by the one before it with `rel=next`, and its URL may differ from it only in the page number.

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from worker.app import App
 from worker.config.schema import DEFAULT_TIMEZONE
 from worker.errors import UsageError
-from worker.fetch.identity import require_named_agent
+from worker.fetch.http.network_backend import require_named_agent
 from worker.models import Source, State
 from worker.pipeline.poll_result import SourceReport
 from worker.pipeline.stages import Tally

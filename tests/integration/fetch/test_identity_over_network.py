@@ -22,7 +22,7 @@ from tests.integration.fetch.conftest import FetcherFactory
 from tests.integration.fetch.loopback import Exchange, Loopback, serving
 from worker.config.schema import FetchSettings, SourceSettings
 from worker.errors import ConfigurationError, FetchBlocked, FetchError
-from worker.fetch.http.network_backend import GuardedBackend, parse_connect_to
+from worker.fetch.http.network_backend import GuardedBackend, parse_connect_to, require_named_agent
 from worker.fetch.http.ssrf import parse_networks
 from worker.fetch.identity import (
     directory_headers,
@@ -30,7 +30,6 @@ from worker.fetch.identity import (
     new_key,
     read_access,
     read_key,
-    require_named_agent,
     thumbprint,
 )
 from worker.models import Request

@@ -18,8 +18,19 @@ from typing import Any, Final, cast
 
 import httpcore
 
+from worker.config.schema import FetchSettings
 from worker.errors import ConfigurationError, FetchError
-from worker.fetch.http.ssrf import Address, Network, Resolve, check_address, ip_literal
+from worker.fetch.http.ssrf import (
+    Address,
+    Network,
+    Resolve,
+    Resolver,
+    check_address,
+    ip_literal,
+    parse_url,
+    url_host,
+    url_port,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +343,42 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             except FetchError:
                 continue
         return await self._connect(last, target_port, timeout)
+
+
+def is_local(url: str, settings: FetchSettings) -> bool:
+    """Return whether a URL is known not to be on the open web, without DNS: loopback, `connect_to`, no name at all."""
+    host, port = url_host(parsed := parse_url(url)), url_port(parsed)
+    address = ip_literal(host)
+    named_local = host == "localhost" or host.endswith((".localhost", ".invalid"))  # RFC 6761, 6.3 and 6.4
+    return (
+        named_local
+        or (address is not None and is_loopback(address))
+        or parse_connect_to(settings.connect_to).find(host, port) is not None
+    )
+
+
+async def require_named_agent(settings: FetchSettings, urls: Iterable[str]) -> None:
+    """Raise ConfigurationError if one of the URLs is not on loopback and the user agent is the shipped default.
+
+    Names are looked up for that; one that nobody knows is not on loopback.
+    """
+    if not settings.has_default_agent:
+        return
+    resolver = Resolver()
+    guard = GuardedBackend(
+        resolve=resolver, networks=(), connect_to=parse_connect_to(settings.connect_to), only_loopback=True
+    )
+    try:
+        for url in (parse_url(each) for each in urls if each.startswith(("http://", "https://"))):
+            if is_local(str(url), settings):
+                continue
+            try:
+                await guard.addresses(url_host(url), url_port(url), settings.timeout.total_seconds())
+            except FetchError as error:
+                if error.reason in {"agent", "dns"}:
+                    raise ConfigurationError(f"{url_host(url)} is not fetched from: {DEFAULT_AGENT}") from error
+    finally:
+        resolver.close()
 
 
 async def open_stream(address: Address, port: int, timeout_s: float | None) -> NetworkStream:

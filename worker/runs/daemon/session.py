@@ -21,7 +21,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from worker.app import App
 from worker.errors import ConfigurationError, MachineError, StoreError, as_machine_error
-from worker.fetch.identity import require_named_agent
+from worker.fetch.http.network_backend import require_named_agent
 from worker.logs import log
 from worker.ports import Clock, RunInThread
 from worker.runs.daemon.polling import STORE_TIMEOUT, ProgressCounter, SourcePoller

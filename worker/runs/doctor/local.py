@@ -21,8 +21,8 @@ from worker.config.schema import DEFAULT_TIMEZONE, Settings
 from worker.config.types import format_duration
 from worker.dedupe.judge import Deduper
 from worker.errors import ConfigurationError, StoreError, StoreMissing
-from worker.fetch.http.network_backend import DEFAULT_AGENT
-from worker.fetch.identity import is_local, require_usable
+from worker.fetch.http.network_backend import DEFAULT_AGENT, is_local
+from worker.fetch.identity import require_identity
 from worker.models import AuditReport, Seed
 from worker.pipeline.prepare_seeds import make_reader, take
 from worker.runs.doctor.findings import Finding, make_finding
@@ -184,7 +184,7 @@ def check_configuration(settings: Settings) -> Iterator[Finding]:
     )
     yield from _unused(settings)
     try:
-        require_usable(settings)
+        require_identity(settings)
     except ConfigurationError as exc:
         yield make_finding(
             "configuration", "fetching", str(exc), fail=True, remedy="nothing is fetched before this is fixed"
