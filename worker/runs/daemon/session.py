@@ -196,10 +196,10 @@ class Session:
 
         Under the shipped default user agent with sources that are not on loopback, do nothing but say so.
         """
+        urls = [source.url for source in self._app.sources if source.enabled]
         try:
-            await require_named_agent(
-                self._app.settings.fetch, [each.url for each in self._app.sources if each.enabled]
-            )
+            if urls:
+                await require_named_agent(self._app.settings.fetch, urls)
         except ConfigurationError as exc:
             self._refusal = self.trouble = f"{exc}, then restart the daemon or send it SIGHUP"
             log.error("run.refused", error=self._refusal)
