@@ -192,7 +192,7 @@ def _print_summary(findings: list[Finding]) -> None:
 @click.group()
 @options
 def config(common: CommonOptions) -> None:
-    """Check the configuration, or write the key that signs requests."""
+    """Check the configuration, write a signing key."""
 
 
 @config.command("check", epilog=examples("config check"))
@@ -226,9 +226,9 @@ def check(common: CommonOptions) -> None:
 @click.option("--days", type=click.IntRange(min=1), default=90, show_default=True, help="How long these are valid.")
 @options
 def signing_key(common: CommonOptions, keys: tuple[Path, ...], directory: Path | None, url: str, days: int) -> None:
-    """Write a key that signs requests (Web Bot Auth), and the directory where sites look it up.
+    """Write a key that signs requests (Web Bot Auth).
 
-    A KEY that exists is kept. Name several to publish an old and a new one together; the first one is to sign.
+    The directory is where sites look up its public half. A KEY that exists is kept. Name several to publish an old and a new one together; the first one is to sign.
     """
     from worker.clock import SystemClock
     from worker.fetch.identity import directory_headers, key_directory, new_key, read_key, thumbprint
