@@ -228,7 +228,8 @@ def check(common: CommonOptions) -> None:
 def signing_key(common: CommonOptions, keys: tuple[Path, ...], directory: Path | None, url: str, days: int) -> None:
     """Write a key that signs requests (Web Bot Auth).
 
-    The directory is where sites look up its public half. A KEY that exists is kept. Name several to publish an old and a new one together; the first one is to sign.
+    The directory is where sites look up its public half. A KEY that exists is kept. Name several to publish an old and
+    a new one together; the first one is to sign.
     """
     from worker.clock import SystemClock
     from worker.fetch.identity import directory_headers, key_directory, new_key, read_key, thumbprint
