@@ -180,7 +180,7 @@ async def open_app(
     ):
         for remark in settings.warnings():
             log.warning("configuration.unused", remark=remark)
-        inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=store.hosts, offload=offload)
+        inner = HttpFetcher.of(settings, clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else InstrumentedFetcher(inner=inner, meter=meter, clock=SystemClock())
         judge = Deduper(settings.dedupe, await offload(store.reader.weights))
         await offload(store.save_first_terms, judge.terms)

@@ -31,7 +31,7 @@ from typing import Final
 
 # Failures that say nothing about the page: the connection to the host failed, or the host is overloaded (RFC 6585 and
 # RFC 9110 define 429 and 503).
-_HOST_FAULT_REASONS = frozenset({"host-closed", "robots-silent", "dns", "connect", "tls", "timeout", "reset"})
+_HOST_FAULT_REASONS = frozenset({"agent", "host-closed", "robots-silent", "dns", "connect", "tls", "timeout", "reset"})
 _HOST_FAULT_STATUSES = frozenset({429, 503})
 
 

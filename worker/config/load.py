@@ -37,6 +37,8 @@ _LOGIN: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[\w.%~+-]*+)(:?)(.*)(?=
 """Scheme and user, then everything up to the last @ (the password), even if the scheme is misspelt."""
 _NO_PORT: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[^:@/?\[]*:)(?!/|\*\*\*|\d*(?:[/?,]|$)).*", re.DOTALL)
 """Text in the position of a port that is not a port: a password without the @ and host that should follow it."""
+_PRIVATE: Final = frozenset({"headers", "login", "proxy"})
+"""Keys of a source whose values are never shown."""
 _SECRET: Final = re.compile(r"((?:pass|pwd|secret)\w{0,100}\s{0,100}=).*", re.DOTALL | re.IGNORECASE)
 """A secret parameter in a query or in libpq's key=value form, and everything after it: its quotes may be broken."""
 
@@ -103,7 +105,18 @@ def masked_values(settings: Settings) -> dict[str, object]:
         **settings.web.model_dump(mode="json"),
         "password_hash": "***" if settings.web.password_hash else "",
     }
+    values["sources"] = [_masked_source(source) for source in values.get("sources", ())]  # type: ignore[attr-defined]
     return values
+
+
+def _masked_source(source: Mapping[str, object]) -> dict[str, object]:
+    """Return the values of a source, with `***` for headers that are not read from the environment."""
+    shown = dict(source)
+    if isinstance(headers := source.get("headers"), dict):
+        shown["headers"] = {name: value if value.startswith("env:") else "***" for name, value in headers.items()}
+    if isinstance(proxy := source.get("proxy"), str):
+        shown["proxy"] = _without_login(proxy)
+    return shown
 
 
 def mask_url(url: str) -> str:
@@ -215,7 +228,7 @@ def _error_messages(error: ValidationError, path: Path, overrides: Mapping[tuple
         elif isinstance(problem["input"], dict | Section):
             yield f"{origin}: {where or 'configuration'}: expected {_expected(problem)}"
         else:
-            found = _quoted(problem["input"], place=problem["loc"])
+            found = "***" if _PRIVATE.intersection(problem["loc"]) else _quoted(problem["input"], place=problem["loc"])
             yield f"{origin}: {where}: found {found}; expected {_expected(problem)}"
 
 

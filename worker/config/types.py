@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
-from typing import Annotated, Final
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
@@ -281,6 +282,51 @@ def _secret_address(value: SecretStr) -> SecretStr:
     return value
 
 
+def _https(value: str) -> str:
+    if value and not re.fullmatch(r"https://[!#$%&'()*+,./:;=?@\[\]_~\w-]+", value, re.ASCII):
+        raise ValueError("an address that starts with https://")
+    return value
+
+
+_OUR_HEADERS: Final = frozenset(
+    {
+        "accept-encoding", "connection", "content-length", "expect", "host", "if-modified-since", "if-none-match",
+        "keep-alive", "proxy-authorization", "range", "signature", "signature-agent", "signature-input", "te",
+        "trailer", "transfer-encoding", "upgrade", "user-agent",
+    }
+)  # fmt: skip
+"""Request headers that the fetcher sets itself, because it relies on them or because they say who it is."""
+_FROM_ENVIRONMENT: Final = r"env:[A-Za-z_][A-Za-z0-9_]*"
+
+
+def _header_name(value: str) -> str:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+        raise ValueError("the name of a header")
+    if value.lower() in _OUR_HEADERS:
+        raise ValueError(f"another header than {value}, which the worker sets itself")
+    return value
+
+
+def _header_value(value: str) -> str:
+    if value.startswith("env:") and not re.fullmatch(_FROM_ENVIRONMENT, value):
+        raise ValueError('"env:NAME" with the name of an environment variable')
+    if value != value.strip() or not (value.isascii() and value.isprintable()):
+        raise ValueError("printable ASCII without blanks around it")
+    return value
+
+
+def _secret(value: str) -> str:
+    if value and not re.fullmatch(_FROM_ENVIRONMENT, value):
+        raise ValueError('"env:NAME", an environment variable that holds user:password')
+    return value
+
+
+def _proxy_address(value: str) -> str:
+    if value and not re.fullmatch(rf"http://\S+|{_FROM_ENVIRONMENT}", value):
+        raise ValueError('"http://host:port", or "env:NAME" for an environment variable that holds this')
+    return value
+
+
 def is_loopback(endpoint: str) -> bool:
     """Return whether an address with a port is on the loopback interface."""
     host = endpoint.rpartition(":")[0].strip("[]")
@@ -369,6 +415,21 @@ Host = Annotated[str, AfterValidator(_bare_host)]
 AddressPattern = Annotated[str, AfterValidator(_address_pattern)]
 Cron = Annotated[str, AfterValidator(_cron)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+Https = Annotated[str, AfterValidator(_https)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+Secret = Annotated[str, AfterValidator(_secret)]
+"""The name of an environment variable that holds a secret, as `env:NAME`, or empty."""
+ProxyAddress = Annotated[str, AfterValidator(_proxy_address)]
+Purpose = Literal["", "ai-train", "ai-input", "search", "research"]
+REFUSED_FOR: Final[Mapping[Purpose, tuple[str, ...]]] = MappingProxyType(
+    {
+        "ai-train": ("ai-train", "noai", "tdm-reservation", "use-immediate", "use-reference"),
+        "ai-input": ("ai-input", "noai", "tdm-reservation", "use-immediate", "use-reference"),
+        "search": ("search", "noindex", "use-immediate"),
+    }
+)
+"""The signals by which a site denies its texts to a purpose; docs/reference.md says where each is specified."""
 Archive = Annotated[str, AfterValidator(_archive)]
 SecretAddress = Annotated[SecretStr, AfterValidator(_secret_address)]
 """An address that holds a password: it is shown as `***` wherever settings are printed."""

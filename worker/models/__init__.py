@@ -24,6 +24,9 @@ from worker.models.articles import (
     Seed,
     Verdict,
     publication_time,
+    signal_statements,
+    strictest,
+    usage_statements,
 )
 from worker.models.records import (
     ActivityCounts,
@@ -132,4 +135,7 @@ __all__ = [
     "Verdict",
     "backfill_batch",
     "publication_time",
+    "signal_statements",
+    "strictest",
+    "usage_statements",
 ]

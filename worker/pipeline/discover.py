@@ -139,7 +139,9 @@ class Discoverer:
             progress.require_something(source)
             return SourceReading(progress=progress)
         known = state.validators
-        page = await self._stages.fetcher.fetch(Request(url=source.url, validators=known, accept="any"))
+        page = await self._stages.fetcher.fetch(
+            Request(url=source.url, validators=known, accept="any", source=source.name)
+        )
         if page.not_modified:
             return SourceReading(progress=progress, validators=known, unchanged=True)
         async for discovery in self._walker.walk_pages(source, page, progress, state=state):
@@ -206,7 +208,7 @@ class Discoverer:
         sitemap = replace(source, kind="sitemap", options=replace(source.options, read_at=state.succeeded_at))
         try:
             async for discovery in self._walker.walk_pages(
-                sitemap, await self._walker.fetch(url), progress, most=_SITEMAP_PAGES
+                sitemap, await self._walker.fetch(url, source=source.name), progress, most=_SITEMAP_PAGES
             ):
                 await self._enqueue(sitemap, discovery, "", progress)
         except (FetchError, SourceError) as exc:

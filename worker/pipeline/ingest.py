@@ -220,14 +220,14 @@ class Ingester:
             _require_not_forgotten(claim)
             self._require_kept(claim)
             content = claim.payload or await self._stages.fetcher.fetch(
-                Request(url=claim.url, validators=claim.validators)
+                Request(url=claim.url, validators=claim.validators, source=claim.source)
             )
             page = content if isinstance(content, Page) else None
             if page and _same_as_before(page, claim):
                 outcome = Outcome(state=State.UNCHANGED, reason="body", article=claim.known_article)
                 return await self._finish(claim, outcome, page)
             if page and not claim.payload:
-                content = page = await with_further_pages(page, self._stages)
+                content = page = await with_further_pages(page, self._stages, source=claim.source)
             article = await self._extract(claim, content)
         except FetchBlocked as exc:
             return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)), page)

@@ -21,6 +21,7 @@ from worker.clock import SystemClock
 from worker.config.load import mask_url
 from worker.config.schema import Settings
 from worker.errors import ConfigurationError, StoreError, StoreMissing
+from worker.fetch.identity import require_usable
 from worker.logs import log
 from worker.ports import NullMetrics
 from worker.runs.daemon.polling import ProgressCounter
@@ -242,6 +243,7 @@ class Daemon:
         """Return the current configuration; None if it is invalid or the daemon is stopping."""
         try:
             settings = self._reread()
+            require_usable(settings)
         except ConfigurationError as exc:
             log.error("run.reload_refused", error=str(exc), note="the old configuration stays")
             return None

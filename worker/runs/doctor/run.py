@@ -30,13 +30,16 @@ async def run_checks(settings: Settings, *, config: Path | None) -> AsyncIterato
     """Yield the findings of all checks; sources are polled concurrently, and nothing is stored.
 
     `config` is the file that the settings come from, None if they are the defaults.
-    Without readable certificate authorities no source is polled: every request would fail for that reason.
+    Without readable certificate authorities no source is polled, nor where no fetcher can be made: every request would
+    fail for that reason.
     """
     for finding in check_machine(settings, now=SystemClock().now()):
         yield finding
     found = str(config) if config else "there is none, so the defaults count"
     yield make_finding("configuration", "file", found, warn=not config, remedy="write one: corpus-worker init")
+    usable = True
     for finding in check_configuration(settings):
+        usable &= finding.name != "fetching"
         yield finding
     for finding in await asyncio.to_thread(lambda: list(check_store(settings))):
         yield finding
@@ -46,7 +49,7 @@ async def run_checks(settings: Settings, *, config: Path | None) -> AsyncIterato
         yield make_finding("notify", "addresses", remark, fail=True, remedy=remedy)
     tls = check_tls(settings.fetch.ca_file)
     yield tls
-    if not tls.failed:
+    if usable and not tls.failed:
         async for finding in _check_sources(settings):
             yield finding
 
