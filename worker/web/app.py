@@ -143,27 +143,38 @@ class StatusSource:
         self._query = figures
         self._lock = asyncio.Lock()
         self._figures: StoreStats | None = None
+        self._running: tuple[asyncio.Task[StoreStats | None], float] | None = None
         self._next_query_at = float("-inf")
 
     async def recent(self) -> StoreStats | None:
         """Return cached or new statistics; None if no store is open or it does not answer in time."""
         async with self._lock:
-            started = self.clock.monotonic()
-            if started >= self._next_query_at:
-                self._figures = await self._query_store()
-                now = self.clock.monotonic()
-                self._next_query_at = now + max(STATS_MAX_AGE.total_seconds(), STATS_REST_FACTOR * (now - started))
+            began = self.clock.monotonic()
+            if self._running is None and began >= self._next_query_at:
+                self._running = asyncio.create_task(self._query_store()), began
+            if self._running is not None:
+                self._figures = await self._result_in_time(*self._running)
             return self._figures
 
     def forget_recent(self) -> None:
         """Query the store again for the next request: something was changed."""
-        self._next_query_at = float("-inf")
+        self._running, self._next_query_at = None, float("-inf")
+
+    async def _result_in_time(self, query: asyncio.Task[StoreStats | None], began: float) -> StoreStats | None:
+        """Return the result of a query; None if it is late: then it goes on, for a later request."""
+        left = began + STORE_TIMEOUT.total_seconds() - self.clock.monotonic()
+        done, _ = await asyncio.wait([query], timeout=max(0.0, left))
+        if not done:
+            log.warning("web.store_silent", error="no answer in time")
+            return None
+        self._running, now = None, self.clock.monotonic()
+        self._next_query_at = now + max(STATS_MAX_AGE.total_seconds(), STATS_REST_FACTOR * (now - began))
+        return None if query.cancelled() else query.result()
 
     async def _query_store(self) -> StoreStats | None:
-        """Return the statistics of the store; None, with a warning in the log, if it fails or takes too long."""
+        """Return the statistics of the store; None, with a warning in the log, if it fails."""
         try:
-            async with asyncio.timeout(STORE_TIMEOUT.total_seconds()):
-                return await self._query()
+            return await self._query()
         except (StoreError, TimeoutError) as exc:
             log.warning("web.store_silent", error=str(exc) or "no answer in time")
             return None

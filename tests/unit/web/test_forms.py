@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from worker.models import Health, Outcome, PollHistory, Source, SourceState, Sou
 from worker.runs.pages import pages_app
 from worker.runs.reading import Browser
 from worker.storage.store import Store, open_store
+from worker.web import app
 from worker.web.app import StatusSource
 from worker.web.metrics import Metrics
 
@@ -50,8 +52,8 @@ async def client_of(store: Store, config: Path, *, web: WebSettings | None = Non
             return StoreStats(at=clock.now(), pending=0, due=0, sources=(bao,)).mark_paused(browser._sources)
 
         source = StatusSource(health=lambda: Health(ok=True), figures=figures, metrics=Metrics(), clock=clock)
-        app = pages_app(source, corpus=lambda: browser, web=web or WebSettings())
-        async with httpx.AsyncClient(base_url=HERE, transport=httpx.ASGITransport(app=app)) as client:
+        served = pages_app(source, corpus=lambda: browser, web=web or WebSettings())
+        async with httpx.AsyncClient(base_url=HERE, transport=httpx.ASGITransport(app=served)) as client:
             yield client
 
 
@@ -169,3 +171,24 @@ async def test_read_only_pages_have_no_buttons_and_refuse_every_change(store: St
     assert 'method="post"' not in page
     assert (answer.status_code, "read-only" in answer.text) == (403, True)
     assert not is_paused(config)
+
+
+async def test_statistics_that_come_late_are_shown_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow query is waited for once and not begun again; its result is not thrown away."""
+    monkeypatch.setattr(app, "STORE_TIMEOUT", timedelta(0))
+    clock, answered, queries = FakeClock(), asyncio.Event(), []
+
+    async def figures() -> StoreStats:
+        queries.append(1)
+        await answered.wait()
+        return StoreStats(at=clock.now(), pending=7, due=0)
+
+    source = StatusSource(health=lambda: Health(ok=True), figures=figures, metrics=Metrics(), clock=clock)
+    late = [await source.recent(), await source.recent()]
+    answered.set()
+    await asyncio.sleep(0)
+    found = await source.recent() or await source.recent()
+
+    assert (late, len(queries)) == ([None, None], 1)
+    assert found is not None
+    assert found.pending == 7
