@@ -2,8 +2,9 @@
 
 `--only import` writes a Parquet file of made-up Vietnamese-like articles of 300 words, imports it into a SQLite store
 in a process of its own, and prints rows a second, processor time and memory; then the time of a newcomer's decision.
-`--rows 100000,1000000` measures both sizes in one run. `--only clean` measures on the texts of a data folder how often
-clean texts are taken for scraped ones, and the reverse, by halves.
+`--rows 100000,1000000` measures both sizes in one run, and `--keep FOLDER` keeps the files of made-up articles.
+`--only clean` measures on the texts of a data folder how often clean texts are taken for scraped ones, and the reverse,
+by halves.
 """
 
 from __future__ import annotations
@@ -107,12 +108,13 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_seeds", description=__doc__)
     parser.add_argument("--only", choices=["import", "clean"])
     parser.add_argument("--rows", default="100000")
+    parser.add_argument("--keep", type=Path, help="a folder for the made-up articles")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--raw", type=Path, default=Path("../shared/seeds"))
     options = parser.parse_args(arguments)
     if options.only != "clean":
         for rows in options.rows.split(","):
-            measure_import(int(rows))
+            measure_import(int(rows), options.keep)
     if options.only != "import":
         measure_clean(options.data, options.raw)
 
@@ -120,21 +122,23 @@ def main(arguments: Sequence[str]) -> None:
 # Import.
 
 
-def measure_import(rows: int) -> None:
+def measure_import(rows: int, keep: Path | None = None) -> None:
     """Import a Parquet file of so many rows, and decide about copies of some of them."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_parquet(folder / "seeds.parquet", rows)
+        seeds = (keep or folder) / f"seeds-{rows}.parquet"
+        if not seeds.exists():
+            write_parquet(seeds, rows)
         (folder / "worker.toml").write_text(f'[store]\nurl = "sqlite:///{folder}/s.db"\n[seeds]\npath = ""\n')
         command = [sys.executable, "-m", "worker", "--config", str(folder / "worker.toml"), "-q", "seeds", "import"]
-        seconds, usage, tree = run_measured([*command, "--json", str(folder / "seeds.parquet")])
-        again, _, _ = run_measured([*command, "--json", str(folder / "seeds.parquet")])
+        seconds, usage, tree = run_measured([*command, "--json", str(seeds)])
+        again, _, _ = run_measured([*command, "--json", str(seeds)])
         used = usage.ru_utime + usage.ru_stime
         say(f"{rows:,} rows: {rows / seconds:,.0f} a second, {used / rows * 1000:.2f} ms of processor time a row")
         say(f"  memory at the peak: {usage.ru_maxrss / 1000:,.0f} MB the largest process, {tree:,.0f} MB all together")
         size = (folder / "s.db").stat().st_size / rows
         say(f"  the store has {size:,.0f} bytes a row; a second import takes {again:.1f} s")
-        taken = statistics.median(decide(folder, rows)) * 1000
+        taken = statistics.median(decide(folder, seeds)) * 1000
         say(f"  a newcomer's decision: {taken:.1f} ms, the median of {NEWCOMERS}")
 
 
@@ -218,14 +222,13 @@ def paragraphs(words: Sequence[str]) -> Iterator[str]:
         yield " ".join(" ".join(part[at : at + SENTENCE]).capitalize() + "." for at in range(0, len(part), SENTENCE))
 
 
-def decide(folder: Path, rows: int) -> list[float]:
+def decide(folder: Path, seeds: Path) -> list[float]:
     """Return the seconds that the decisions about newcomers take, each a copy of one seed."""
     deduper = Deduper()
-    chosen = itertools.islice(articles(rows), 0, None, max(1, rows // NEWCOMERS))
     taken = []
     with open_store(f"sqlite:///{folder}/s.db", parameters=deduper.parameters) as store:
         head = next(store.reader.heads()).article
-        for number, (title, text) in enumerate(chosen):
+        for number, (title, text) in enumerate(newcomers(seeds)):
             newcomer = changed(head, f"https://moi.example/{number}", title, text)
             began = time.perf_counter()
             fingerprint = deduper.fingerprint(newcomer)
@@ -234,6 +237,18 @@ def decide(folder: Path, rows: int) -> list[float]:
             if verdict.best is None:
                 raise SystemExit(f"newcomer {number} was not recognised")
     return taken
+
+
+def newcomers(seeds: Path) -> Iterator[tuple[str, str]]:
+    """Yield titles and texts of rows all over the file."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(seeds) as file:
+        every = max(1, file.metadata.num_rows // NEWCOMERS)
+        for number, batch in enumerate(file.iter_batches(every, columns=["title", "text"])):
+            if number < NEWCOMERS:
+                first = batch.slice(0, 1).to_pylist()[0]
+                yield first["title"], first["text"]
 
 
 def changed(article: Article, url: str, title: str, text: str) -> Article:

@@ -6,6 +6,7 @@ worker would have seen them.
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import re
@@ -155,10 +156,15 @@ def _as_type(name: str | None, wanted: DataType) -> Expression:
 
 @contextmanager
 def engine_errors(place: str) -> Iterator[None]:
-    """Turn an error of the engine inside the block into a SourceError of one line that names the place."""
+    """Turn an error of the engine inside the block into a SourceError of one line that names the place.
+
+    A full disk is no error of what is read: it is left to the caller, who knows where is written.
+    """
     try:
         yield
     except (DaftCoreException, OSError) as exc:
+        if getattr(exc, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
+            raise
         lines = [line for line in _COLOURS.sub("", str(exc)).splitlines() if line.strip()]
         said = one_line((lines or [type(exc).__name__])[-1])[:_LONGEST_MESSAGE]  # above it may be a cluster's traceback
         raise SourceError(f"{place}: cannot be read ({said})") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -20,7 +21,7 @@ from tests.online_clusters import heads_online
 from tests.texts import as_text
 from worker.batch.components import connected_components
 from worker.batch.dedupe import DedupeJob, dedupe
-from worker.batch.files import keep_in_files
+from worker.batch.files import engine_errors, keep_in_files
 from worker.batch.functions import read_article
 from worker.cli.main import cli
 from worker.config.schema import DedupeSettings
@@ -129,6 +130,13 @@ def test_what_cannot_be_deduplicated_is_one_line_and_leaves_nothing(tmp_path: Pa
         assert "\n" not in str(raised.value), name
 
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_full_disk_is_no_fault_of_the_input() -> None:
+    with pytest.raises(OSError, match="No space"), engine_errors("corpus.parquet"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(SourceError, match=r"corpus\.parquet: cannot be read"), engine_errors("corpus.parquet"):
+        raise OSError(errno.EIO, "Input/output error")
 
 
 def test_columns_are_found_under_their_usual_names_or_given_ones() -> None:
