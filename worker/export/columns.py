@@ -86,13 +86,13 @@ COLUMNS: Final = (
     ExportColumn("tdm_reservation", "text", lambda text: text.article.rights.tdm_reservation, "TDMRep: `1` reserves"),
     ExportColumn("licence", "text", lambda text: text.article.rights.licence, "licence that the page declares"),
     ExportColumn("copyright_holder", "text", lambda text: text.article.rights.copyright_holder, "declared holder"),
+    ExportColumn("content_usage", "texts", lambda text: list(text.article.rights.content_usage), "`Content-Usage`"),
+    ExportColumn("content_signal", "texts", lambda text: list(text.article.rights.content_signal), "`Content-Signal`"),
     ExportColumn("copies", "int32", lambda text: _facts(text).others, "other texts of its cluster"),
     ExportColumn("copy_hosts", "texts", lambda text: list(_facts(text).hosts), "hosts of these texts"),
     ExportColumn("first_seen", "time", lambda text: _facts(text).first_seen, "first fetch of a text of the cluster"),
     ExportColumn("last_seen", "time", lambda text: _facts(text).last_seen, "last fetch of a new text of the cluster"),
     ExportColumn("first_host", "text", lambda text: _facts(text).first_host, "host that published it first"),
-    ExportColumn("content_usage", "texts", lambda text: list(text.article.rights.content_usage), "`Content-Usage`"),
-    ExportColumn("content_signal", "texts", lambda text: list(text.article.rights.content_signal), "`Content-Signal`"),
 )
 """The columns of every export and release."""
 COPY_COLUMNS: Final = (
