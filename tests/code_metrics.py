@@ -271,7 +271,7 @@ class Measure:
 
 MEASURES: Final = (
     # 175 held the product of 2026-11-29; seeds, releases, forgetting, search, pages, the batch engine came after it.
-    Measure("modules", count_modules, 200),
+    Measure("modules", count_modules, 215),
     Measure("files in the largest folder", largest_folder, 13),
     Measure("single modules at the top of worker/", modules_at_the_top, 6),
     Measure("lines of the longest module", longest_module, 400),

@@ -18,7 +18,8 @@ from functools import partial
 from typing import Final
 
 from worker.clock import SystemClock
-from worker.config.schema import DEFAULT_TIMEZONE, Settings
+from worker.config.schema import Settings
+from worker.config.sources import DEFAULT_TIMEZONE
 from worker.dedupe.judge import Deduper
 from worker.errors import FetchError
 from worker.extract.ipc import extract_rules

@@ -10,7 +10,8 @@ import click
 import pytest
 
 from worker.cli.main import cli
-from worker.config.schema import Section, Settings, SourceSettings
+from worker.config.schema import Settings
+from worker.config.sources import Section, SourceSettings
 from worker.models import State
 
 ROOT = Path(__file__).parents[2]

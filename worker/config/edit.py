@@ -23,7 +23,8 @@ from tomlkit.items import AoT
 
 from worker import urls
 from worker.config.load import load_settings
-from worker.config.schema import Settings, SourceSettings
+from worker.config.schema import Settings
+from worker.config.sources import SourceSettings
 from worker.errors import ConfigurationError, UsageError
 from worker.files.atomic import atomic_file
 

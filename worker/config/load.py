@@ -19,7 +19,8 @@ from typing import Final, get_args
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from worker.config.schema import Section, Settings
+from worker.config.schema import Settings
+from worker.config.sources import Section
 from worker.errors import ConfigurationError
 
 PREFIX: Final = "CORPUS_WORKER_"

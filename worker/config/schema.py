@@ -5,72 +5,35 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, time, timedelta
-from types import MappingProxyType
+from datetime import timedelta
 from typing import Annotated, Final, Literal, Self
-from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from worker.config.sources import FilterRules, Section, SourceSettings
 from worker.config.types import (
     REFUSED_FOR,
-    AddressPattern,
-    Archive,
-    Cron,
     Duration,
     DurationOrZero,
     Endpoint,
-    HeaderName,
-    HeaderValue,
-    Host,
     Https,
     Language,
     Listen,
     Network,
     PasswordHash,
     Paths,
-    Pattern,
-    Phrase,
-    ProxyAddress,
     Purpose,
-    Secret,
     SecretAddress,
     Share,
     Signal,
-    Since,
     Size,
     StoreUrl,
-    TimeZone,
-    WebAddress,
     Word,
-    format_duration,
     is_loopback,
 )
+from worker.config.units import format_duration
 from worker.errors import UsageError
-from worker.models import Source, SourceOptions
 
-DEFAULT_TIMEZONE: Final = "Asia/Ho_Chi_Minh"
-_LOCAL_KINDS: Final = ("files", "warc")
-_POLLED_KINDS: Final = ("feed", "sitemap", "listing")
-_KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
-    {
-        "sitemap": ("feed", "listing"),
-        "other_sites": _POLLED_KINDS,
-        "sites": (*_POLLED_KINDS, *_LOCAL_KINDS),
-        "keep_params": (*_POLLED_KINDS, "urls"),
-        "drop_params": (*_POLLED_KINDS, "urls"),
-        "fold_case": (*_POLLED_KINDS, "urls"),
-        "pages": ("listing",),
-        "article_pattern": ("listing",),
-        "max_age": ("sitemap",),
-        "archive": _POLLED_KINDS,
-        **dict.fromkeys(("headers", "cookies_file", "login", "login_hosts", "proxy"), (*_POLLED_KINDS, "urls")),
-    }
-)
-"""The source kinds that use a key; a key that is not listed applies to all kinds."""
-_REPLACEMENTS: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" works for every kind'})
 # The former keys `threshold` and `containment` (default 0.8) are translated into `merge_at` by two lines that meet at
 # both defaults. Chosen, not measured: [0.8, 1] maps to [0.5, 0.9], and [0, 0.8] to [0.02, 0.5].
 _OLD_DEFAULT_THRESHOLD: Final = 0.8
@@ -80,12 +43,6 @@ _SLOPE_BELOW_DEFAULT: Final = 0.6
 
 SeedField = Literal["text", "title", "url", "date", "id", "language"]
 """The fields of a seed that a column of a table may hold."""
-
-
-class Section(BaseModel):
-    """Base class of all sections: unknown keys and values of another type are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class StoreSettings(Section):
@@ -162,15 +119,6 @@ class RightsSettings(Section):
         return tuple(dict.fromkeys((*self.refuse, *REFUSED_FOR.get(self.purpose, ()))))
 
 
-class FilterRules(Section):
-    """Rules that articles match: any word, section, address or host of these."""
-
-    words: tuple[Phrase, ...] = Field(default=(), strict=False)  # in the title or the text, as whole words
-    sections: tuple[Phrase, ...] = Field(default=(), strict=False)  # as the page names its section
-    addresses: tuple[AddressPattern, ...] = Field(default=(), strict=False)  # host and path, * for any text
-    hosts: tuple[Host, ...] = Field(default=(), strict=False)  # with the hosts below each
-
-
 class FilterSettings(Section):
     """Which articles are rejected: those that `block` matches, and those that a list of `keep` does not match."""
 
@@ -231,114 +179,6 @@ class ScheduleSettings(Section):
                 f"min_every <= every <= max_every (found {found}, max_every {format_duration(self.max_every)})"
             )
         return self
-
-
-class SourceSettings(Section):
-    """One configured source: a `[[sources]]` table."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-    kind: Literal["feed", "sitemap", "listing", "urls", "files", "warc"]
-    url: str = ""  # exactly one of url and path
-    path: str = ""
-    enabled: bool = True  # False: paused
-    every: Duration | None = None  # None: adapted; at most one of every and cron
-    cron: Cron = ""
-    sitemap: WebAddress = ""  # searched when polls leave a gap
-    timezone: TimeZone = DEFAULT_TIMEZONE  # of dates without a zone
-    other_sites: Literal["skip", "follow"] = "skip"
-    sites: tuple[Word, ...] = Field(default=(), strict=False)  # further domains of this source
-    keep_params: tuple[Word, ...] = Field(default=(), strict=False)  # query parameters that distinguish articles
-    drop_params: tuple[Word, ...] = Field(default=(), strict=False)  # query parameters without meaning
-    fold_case: bool = False  # True: addresses that differ only in case are the same
-    pages: Annotated[int, Field(ge=1, le=1000)] = 1  # of a listing, following "next"
-    article_pattern: Pattern = ""  # of article addresses on a listing; empty: learned
-    max_age: Duration = timedelta(days=30)  # of a sitemap's entries
-    since: Since | None = None  # older articles are not stored
-    archive: Archive = ""  # archive pages by date, for backfill
-    keep: FilterRules | None = None  # rules for articles of this source, beside those of [filter]
-    block: FilterRules | None = None
-    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)  # sent to the host of `url` alone
-    cookies_file: str = ""  # in the format of Netscape
-    login: Secret = ""  # "env:NAME", which holds user:password
-    login_hosts: tuple[Word, ...] = Field(default=(), strict=False)  # further hosts for headers, cookies and login
-    proxy: ProxyAddress = ""
-
-    @model_validator(mode="after")
-    def _logged_in(self) -> Self:
-        """Check that a request has one login and each header once."""
-        names = [name.lower() for name in self.headers]
-        if self.login and "authorization" in names:
-            raise ValueError('at most one of "login" and the header Authorization')
-        if len(set(names)) < len(names):
-            raise ValueError("each header once, whatever its case")
-        return self
-
-    @model_validator(mode="after")
-    def _located(self) -> Self:
-        """Check that the source has a place of the form that its kind needs."""
-        if bool(self.url) == bool(self.path):
-            raise ValueError('exactly one of "url" and "path"')
-        if self.path and self.kind not in (*_LOCAL_KINDS, "urls"):
-            raise ValueError(f'"url" (a "{self.kind}" source is fetched; "path" goes with files, warc and urls)')
-        if self.url and self.kind not in _LOCAL_KINDS and not re.match(r"https?://[^/\s]", self.url):
-            raise ValueError(f'a "url" that starts with http:// or https:// (found "{self.url}")')
-        return self
-
-    @model_validator(mode="after")
-    def _planned(self) -> Self:
-        """Check that the polling times are not given twice."""
-        if self.every and self.cron:
-            raise ValueError('at most one of "every" and "cron"')
-        return self
-
-    @property
-    def identifies(self) -> bool:
-        """Whether its requests carry anything of their own, or go through a proxy."""
-        return bool(self.headers or self.login or self.cookies_file or self.proxy)
-
-    def source(self) -> Source:
-        """Return the source as the type that the pipeline uses."""
-        return Source(
-            name=self.name,
-            kind=self.kind,
-            url=self.url or self.path,
-            enabled=self.enabled,
-            every=self.every,
-            cron=self.cron,
-            timezone=self.timezone,
-            options=SourceOptions(
-                follow_others=self.other_sites == "follow",
-                sites=_lower_case(self.sites),
-                keep_params=_lower_case(self.keep_params),
-                drop_params=_lower_case(self.drop_params),
-                fold_case=self.fold_case,
-                pages=self.pages,
-                article_pattern=re.compile(self.article_pattern) if self.article_pattern else None,
-                max_age=self.max_age,
-                since=self.wanted_since(),
-                sitemap=self.sitemap,
-                archive=self.archive,
-            ),
-        )
-
-    def wanted_since(self) -> datetime | None:
-        """Return `since` as a time; a day starts at midnight in the source's time zone."""
-        if self.since is None:
-            return None
-        if isinstance(self.since, datetime):
-            return self.since if self.since.tzinfo else self.since.replace(tzinfo=ZoneInfo(self.timezone))
-        return datetime.combine(self.since, time(), ZoneInfo(self.timezone))
-
-    def unused_key_warnings(self) -> Iterator[str]:
-        """Yield a warning for each key that is set and not used by this kind of source."""
-        for key, kinds in _KINDS_OF_KEY.items():
-            if key in self.model_fields_set and self.kind not in kinds:
-                advice = f"; {_REPLACEMENTS[key]}" if key in _REPLACEMENTS else ""
-                yield f'source "{self.name}": {key} does nothing for kind = "{self.kind}"{advice}: remove it'
-
-
-def _lower_case(words: Iterable[str]) -> frozenset[str]:
-    return frozenset(word.lower() for word in words)
 
 
 class DaemonSettings(Section):

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from worker.config.schema import FetchSettings, Settings, SourceSettings
+from worker.config.schema import FetchSettings, Settings
+from worker.config.sources import SourceSettings
 from worker.errors import ConfigurationError
 from worker.fetch.http.connections import TlsContext
 from worker.fetch.http.network_backend import parse_connect_to

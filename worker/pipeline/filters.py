@@ -14,7 +14,8 @@ from functools import cached_property
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from worker.config.schema import FilterRules, Settings
+from worker.config.schema import Settings
+from worker.config.sources import FilterRules
 from worker.errors import SourceError
 from worker.models import Article
 from worker.ports import Hints

@@ -16,7 +16,8 @@ from urllib.parse import urljoin
 
 from worker import urls
 from worker.clock import SystemClock
-from worker.config.schema import DEFAULT_TIMEZONE, Settings
+from worker.config.schema import Settings
+from worker.config.sources import DEFAULT_TIMEZONE
 from worker.errors import ExtractError, FetchBlocked, FetchError, SourceError
 from worker.extract.ipc import extract_rules
 from worker.extract.pool import ProcessExtractor

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from worker.app import App
-from worker.config.schema import DEFAULT_TIMEZONE
+from worker.config.sources import DEFAULT_TIMEZONE
 from worker.errors import UsageError
 from worker.fetch.http.network_backend import require_named_agent
 from worker.models import Source, State

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.integration.fetch.conftest import FetcherFactory
 from tests.integration.fetch.loopback import Exchange, Loopback, serving
-from worker.config.schema import FetchSettings, SourceSettings
+from worker.config.schema import FetchSettings
+from worker.config.sources import SourceSettings
 from worker.errors import ConfigurationError, FetchBlocked, FetchError
 from worker.fetch.http.network_backend import GuardedBackend, parse_connect_to, require_named_agent
 from worker.fetch.http.ssrf import parse_networks

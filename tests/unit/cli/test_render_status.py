@@ -11,7 +11,8 @@ from rich.console import Console
 
 from tests.fakes import START
 from worker.cli.render.status import render_status, status_record
-from worker.config.schema import Settings, SourceSettings, StoreSettings
+from worker.config.schema import Settings, StoreSettings
+from worker.config.sources import SourceSettings
 from worker.models import BackfillProgress, BackfillStatus, SourceState, SourceStats, State, StoreStats
 from worker.models.sources import Alarm, PollHistory
 from worker.storage.queue.workers import WorkerRecord

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from worker.config.schema import ExtractSettings, RightsSettings, Settings, SourceSettings
+from worker.config.schema import ExtractSettings, RightsSettings, Settings
+from worker.config.sources import SourceSettings
 from worker.extract.ipc import extract_rules
 from worker.models import SourceOptions
 

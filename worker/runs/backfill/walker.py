@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 
 from worker import urls
 from worker.app import App, BackfillDeps
-from worker.config.schema import DEFAULT_TIMEZONE, Settings
+from worker.config.schema import Settings
+from worker.config.sources import DEFAULT_TIMEZONE
 from worker.dates.periods import TimeWindow, archive_urls
 from worker.errors import FetchError, SourceError, StoreError, UsageError
 from worker.files.reading import read_in_thread

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FakeFetcher
-from worker.config.schema import Settings, SourceSettings
+from worker.config.schema import Settings
+from worker.config.sources import SourceSettings
 from worker.dates.periods import TimeWindow
 from worker.errors import FetchError, SourceError, UsageError
 from worker.models import Source, SourceOptions

@@ -6,7 +6,8 @@ import sqlite3
 from pathlib import Path
 
 from tests.commands import Desk
-from worker.config.schema import FetchSettings, SeedSettings, Settings, SourceSettings, StoreSettings
+from worker.config.schema import FetchSettings, SeedSettings, Settings, StoreSettings
+from worker.config.sources import SourceSettings
 from worker.runs.doctor import Level
 from worker.runs.doctor.local import check_configuration, check_seeds, check_store
 from worker.storage.store import open_store
