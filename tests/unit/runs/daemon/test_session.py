@@ -68,6 +68,7 @@ def work_with(
         store=SimpleNamespace(reader=SimpleNamespace(sources=sources), cancel_waits=lambda: None),
         discoverer=SimpleNamespace(replan=nothing),
         import_seeds=nothing,
+        hold_paused=nothing,
         settings=SimpleNamespace(
             daemon=SimpleNamespace(stall_after=stall_after),
             store=SimpleNamespace(keep_pages=None),
