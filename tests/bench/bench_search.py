@@ -105,6 +105,7 @@ def fill(store: Store, count: int) -> int:
         texts = Texts(start)
         database.write(add, [row(number, texts) for number in range(start, min(count + 1, start + BATCH))])
     database.write(gather, 1 << 20)
+    database.write(continue_ids)
     return max(0, count - stored)
 
 
@@ -113,6 +114,12 @@ def gather(connection: Connection, size: int) -> None:
     if is_sqlite(connection):
         statement = text("INSERT INTO search_texts (search_texts, rank) VALUES ('hashsize', :size)")
         connection.execute(statement, {"size": size})
+
+
+def continue_ids(connection: Connection) -> None:
+    """Have PostgreSQL give the next articles ids after those that were given here."""
+    if not is_sqlite(connection):
+        connection.execute(text("SELECT setval(pg_get_serial_sequence('articles', 'id'), max(id)) FROM articles"))
 
 
 def row(number: int, texts: Texts) -> dict[str, Any]:
