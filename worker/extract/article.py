@@ -68,7 +68,8 @@ class ExtractedPage:
 def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: datetime, trace: Trace) -> ExtractedPage:
     """Return what the page holds.
 
-    Raises ExtractError with the reason if the page is no article, and FetchBlocked for a refused rights signal.
+    Raises ExtractError with the reason if the page is no article, and FetchBlocked for a refused rights signal. A page
+    that a person wants stored is never too little of an article.
     """
     guard = StepGuard()
     document = open_document(page)
@@ -82,13 +83,16 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     guard.run("taking out controls", lambda: remove_controls(document.tree, budget), default=None)
     dates = partial(_find_dates, document, hints, rules, title=title.text, fetched_at=fetched_at, trace=trace)
     published, modified = guard.run("the dates", dates, default=_UNDATED)
-    main = find_main_text(page, document, budget, guard, trace, min_words=rules.min_words)
+    main = find_main_text(
+        page, document, budget, guard, trace, min_words=rules.min_words, may_reject=not hints.is_taken
+    )
     text = _clean_blocks(main.blocks, document, title=title.text, learned=hints.boilerplate, trace=trace)
     words = count_words(text)
     trace.figure("words", words)
-    quality.require_article(
-        document, text, title=title.text, words=words, min_words=rules.min_words, page_text=page_text
-    )
+    if not hints.is_taken:
+        quality.require_article(
+            document, text, title=title.text, words=words, min_words=rules.min_words, page_text=page_text
+        )
     fields_of = partial(find_fields, document, marks, title=title.text, lead=main.lead, text=text)
     fields = guard.run("the fields", fields_of, default=ArticleFields())
     trace.fields(fields)
@@ -213,7 +217,7 @@ class ArticleExtractor:
             host=host_or_none(hints.url),
             title=clean_line(content.title or hints.title or ""),
             text=text,
-            language=self._judge_text(text, words),
+            language=self._judge_text(text, words, is_taken=hints.is_taken),
             fetched_at=fetched_at,
             words=words,
             sha256=sha256_of(text),
@@ -241,7 +245,9 @@ class ArticleExtractor:
         if is_first_page(first.final_url) and (further := next_page_url(pages[-1])) is not None:
             note = f"the text goes on at {further}, which was not read"
             extracted = replace(extracted, notes=(*extracted.notes, note))
-        language = self._judge_text(extracted.text, extracted.words, declared=extracted.declared_language)
+        language = self._judge_text(
+            extracted.text, extracted.words, declared=extracted.declared_language, is_taken=hints.is_taken
+        )
         trace.field("language", language, "text")
         article = Article(
             url=hints.url,
@@ -287,11 +293,13 @@ class ArticleExtractor:
             paragraphs=tuple(dict.fromkeys((*extracted.paragraphs, *further.paragraphs))),
         )
 
-    def _judge_text(self, text: str, words: int, *, declared: str = "") -> str:
+    def _judge_text(self, text: str, words: int, *, declared: str = "", is_taken: bool) -> str:
         """Return the language of a text; raise ExtractError (`empty`, `short`, `language`) if it is not wanted."""
         if not text:
             raise ExtractError("no article text was found on the page", reason="empty")
-        quality.require_words(words, min_words=self._rules.min_words)
+        if not is_taken:
+            quality.require_words(words, min_words=self._rules.min_words)
         language = self._languages.identify(text, declared=declared)
-        quality.require_language(language, wanted=self._rules.languages)
+        if not is_taken:
+            quality.require_language(language, wanted=self._rules.languages)
         return language

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -260,6 +261,7 @@ class Ingester:
         boilerplate = await self._stages.offload(self._stages.learner.known, claim.host)
         timezone = self._limits.timezones.get(claim.source)
         hints = hints_for(claim, content, timezone=timezone, boilerplate=boilerplate)
+        hints = replace(hints, is_taken=claim.is_taken)
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
         with self._stages.measure_time("extract"):
             article = await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
@@ -267,7 +269,8 @@ class Ingester:
             self._stages.meter.fell_back(fallback)
         if "fault" in article.fallbacks:
             log.warning("extract.fault", url=claim.url, notes=list(article.notes))
-        _require_recent(claim, article, since=self._limits.since.get(claim.source))
+        if not claim.is_taken:
+            _require_recent(claim, article, since=self._limits.since.get(claim.source))
         return article
 
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:

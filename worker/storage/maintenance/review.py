@@ -1,4 +1,4 @@
-"""The store's side of `reprocess`, `forget` and `duplicates mark`: marks, new judgements, pages extracted again.
+"""The store's side of `reprocess`, `forget`, `duplicates mark` and the page of rejected pages.
 
 `StoreReview` is the entry point. Kept pages are extracted again through the queue: each finished candidate becomes
 pending with its stored page as content, the usual pipeline processes it, and `settle_batch` tidies up the outcomes.
@@ -6,15 +6,18 @@ pending with its stored page as content, the usual pipeline processes it, and `s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, exists, func, select, update
 
+from worker.errors import StoreError
 from worker.models import ORIGIN_FIELDS, HistoryEvent, Page, State, Text
+from worker.models.browsing import RejectedList, RejectedPage
 from worker.storage.corpus import judge_model
 from worker.storage.corpus.clusters import relation_states
 from worker.storage.corpus.settling import missing_fields
@@ -22,12 +25,14 @@ from worker.storage.db.codec import UtcTime, content_from
 from worker.storage.db.database import Database
 from worker.storage.db.locks import Writer, exclusive
 from worker.storage.db.migrate import delete_meta, read_meta, write_meta
-from worker.storage.db.schema import ARTICLES, CANDIDATES, PAGES
+from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES
+from worker.storage.db.sql import among, batched
 from worker.storage.maintenance import forget, manual_decisions
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
 from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.rejudge import JudgeFunction, Rejudgement, discard_draft
-from worker.storage.queue.candidates import add_events
+from worker.storage.queue.candidates import TAKEN_BATCH, add_events
+from worker.storage.queue.intake import wake_hosts
 
 QUEUED_AT_ONCE: Final = 500
 """Candidates made pending in one transaction. Chosen, not measured: no page is read, only small rows change."""
@@ -188,6 +193,109 @@ REPROCESS_BATCH = "reprocess"
 """The batch of candidates whose stored page is being extracted again."""
 
 
+# Pages that gave no article, for people: which they are, what was fetched, and taking one after all.
+
+
+EVENTS_AT_ONCE: Final = 20_000
+"""Events in which rejections are looked for. Measured: 20 ms in a store of a million texts."""
+MAX_PARTS: Final = 5
+"""Such parts read for one page. Chosen: a list is filled although hardly a page is rejected, and stays quick."""
+_REJECTIONS: Final[Select[Any]] = select(EVENTS.c.id, EVENTS.c.candidate_id, EVENTS.c.detail).where(
+    EVENTS.c.id < bindparam("before"), EVENTS.c.id >= bindparam("floor"), EVENTS.c.what == State.REJECTED
+)
+_HAS_PAGE = exists().where(PAGES.c.candidate_id == CANDIDATES.c.id).label("is_kept")
+_REJECTED_CANDIDATES: Final[Select[Any]] = select(
+    CANDIDATES.c.id, CANDIDATES.c.url, CANDIDATES.c.source, CANDIDATES.c.title, CANDIDATES.c.state,
+    CANDIDATES.c.reason, CANDIDATES.c.detail, CANDIDATES.c.due_at, _HAS_PAGE,
+)  # fmt: skip
+_NEWEST_PAGE: Final[Select[Any]] = (
+    select(PAGES).where(PAGES.c.candidate_id == bindparam("candidate")).order_by(PAGES.c.id.desc()).limit(1)
+)
+
+
+def rejected_list(connection: Connection, *, before: int | None, reason: str, limit: int) -> RejectedList:
+    """Return rejected pages, the latest first, from events with ids below `before`; `reason` chooses some of them.
+
+    There may be fewer than `limit`, and still more: a bounded part of the history is read.
+    """
+    place = int(connection.execute(select(func.coalesce(func.max(EVENTS.c.id), 0))).scalar_one()) + 1
+    place = min(place, before or place)
+    found: dict[int, RejectedPage] = {}
+    reasons: Counter[str] = Counter()
+    for _ in range(MAX_PARTS):
+        bounds = {"before": place, "floor": place - EVENTS_AT_ONCE}
+        events = connection.execute(_REJECTIONS.order_by(EVENTS.c.id.desc()), bounds).all()
+        place = max(0, place - EVENTS_AT_ONCE)
+        reasons.update(event.detail.partition(":")[0] for event in events)
+        wanted = [event for event in events if not reason or event.detail.startswith(f"{reason}:")]
+        for event, page in _still_rejected(connection, wanted):
+            if page.candidate not in found:
+                found[page.candidate] = page
+                if len(found) == limit:
+                    return RejectedList(pages=tuple(found.values()), reasons=_ranked(reasons), before=event)
+        if place <= 1:
+            break
+    return RejectedList(pages=tuple(found.values()), reasons=_ranked(reasons), before=place if place > 1 else None)
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _still_rejected(connection: Connection, events: Sequence[Row[Any]]) -> Iterator[tuple[int, RejectedPage]]:
+    """Yield the event and the page of each candidate that is still rejected, in the order of the events."""
+    for part in batched(events, QUEUED_AT_ONCE):
+        ids = {"ids": [event.candidate_id for event in part]}
+        query = _REJECTED_CANDIDATES.where(among(CANDIDATES.c.id, "ids"), CANDIDATES.c.state == State.REJECTED)
+        rows = {row.id: row for row in connection.execute(query, ids)}
+        yield from (
+            (event.id, _rejected_page(rows[event.candidate_id])) for event in part if event.candidate_id in rows
+        )
+
+
+def _rejected_page(row: Row[Any]) -> RejectedPage:
+    return RejectedPage(
+        candidate=row.id,
+        url=row.url,
+        source=row.source,
+        title=row.title,
+        reason=row.reason,
+        detail=row.detail,
+        at=row.due_at,  # of a finished candidate: when it was finished
+        is_kept=row.is_kept,
+    )
+
+
+def rejected_page(connection: Connection, candidate: int) -> tuple[RejectedPage, State, Page | Text | None] | None:
+    """Return a page that gave no article, its state now, and its newest kept content; None for other candidates."""
+    query = _REJECTED_CANDIDATES.where(CANDIDATES.c.id == candidate, CANDIDATES.c.article_id.is_(None))
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    kept = connection.execute(_NEWEST_PAGE, {"candidate": candidate}).one_or_none()
+    content = content_from(kept.form, kept.described, kept.body, kept.fetched_at) if kept else None
+    return _rejected_page(row), State(row.state), content
+
+
+def take(connection: Connection, candidate: int, *, now: datetime) -> bool:
+    """Queue a rejected page to be stored after all; return whether its kept page is used, else it is fetched again.
+
+    Raises StoreError if the candidate is unknown or not rejected.
+    """
+    query = select(CANDIDATES).where(CANDIDATES.c.id == candidate, CANDIDATES.c.state == State.REJECTED)
+    row = connection.execute(query.with_for_update()).one_or_none()
+    if row is None:
+        raise StoreError(f"candidate {candidate} is not rejected: nothing is to be taken after all")
+    kept = connection.execute(_NEWEST_PAGE, {"candidate": candidate}).one_or_none()
+    values = {"candidate": candidate, "sha256": kept.sha256 if kept else None, "now": now, "batch": TAKEN_BATCH}
+    connection.execute(_QUEUE.values(lane=None if kept else row.host), values)
+    asked = f"a person asked to store it after all; it was rejected: {row.reason}: {row.detail}"
+    add_events(connection, candidate, [HistoryEvent(at=now, what="queued", detail=asked)])
+    if not kept:
+        wake_hosts(connection, {row.host}, now=now)
+    return kept is not None
+
+
 class StoreReview:
     """The operations of `duplicates mark`, `forget` and `reprocess` on a store. All methods block the thread."""
 
@@ -215,12 +323,31 @@ class StoreReview:
         """
         return self._database.write(manual_decisions.mark, one, other, decided=decided, judge=judge, now=now)
 
+    def unmark(self, one: int, other: int, *, judge: JudgeFunction, now: datetime) -> tuple[Rejudged, ...]:
+        """Take back the decision on two articles; return the articles that were judged again because of it.
+
+        Raises StoreError if an id is unknown, or if there is no decision.
+        """
+        return self._database.write(manual_decisions.unmark, one, other, judge=judge, now=now)
+
     def mark_original(self, article_id: int, *, now: datetime) -> tuple[Rejudged, ...]:
         """Save that an article is the original of its cluster, and make it the head; return the old and the new head.
 
         Raises StoreError if the id is unknown.
         """
         return self._database.write(manual_decisions.mark_original, article_id, now=now)
+
+    def rejected_list(self, *, before: int | None, reason: str, limit: int) -> RejectedList:
+        """Return rejected pages, the latest first."""
+        return self._database.read(rejected_list, before=before, reason=reason, limit=limit)
+
+    def rejected_page(self, candidate: int) -> tuple[RejectedPage, State, Page | Text | None] | None:
+        """Return a page that gave no article, its state, and what is kept of it; None for other candidates."""
+        return self._database.read(rejected_page, candidate)
+
+    def take(self, candidate: int, *, now: datetime) -> bool:
+        """Queue a rejected page to be stored after all; return whether its kept page is used. Raises StoreError."""
+        return self._database.write(take, candidate, now=now)
 
     def forget(
         self, request: ForgetRequest, *, judge: JudgeFunction, now: datetime, dry_run: bool = False

@@ -1,0 +1,154 @@
+"""What people see of a store beyond single articles: who copies whom, pairs to review, and pages without an article.
+
+Titles, addresses and details are text from the web: escape them for display.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from worker.models.articles import Comparison
+from worker.models.records import ClusterMember, DuplicateLink, StoredArticle
+
+# Who copies whom.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopiedStory:
+    """A cluster with copies on other hosts: the first text, then those of the other hosts in order of time.
+
+    `texts` counts all texts of the cluster, of which only some are in `copies`; `hosts` counts the hosts of all.
+    """
+
+    cluster: int
+    first: ClusterMember
+    copies: tuple[ClusterMember, ...]
+    texts: int
+    hosts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostShare:
+    """How many of a host's texts another host had first."""
+
+    host: str
+    texts: int
+    copied: int
+
+    @property
+    def share(self) -> float:
+        """The share of copied texts, in 0..1."""
+        return self.copied / self.texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyReport:
+    """Who copied whom lately: the stories with the widest spread first, the hosts with the largest share first.
+
+    `texts` is the number of texts that were looked at: those stored since `since`, or the newest of them if
+    `is_cut` is true.
+    """
+
+    since: datetime
+    texts: int
+    is_cut: bool
+    stories: tuple[CopiedStory, ...] = ()
+    hosts: tuple[HostShare, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyList:
+    """Recognised copies, the newest first; `before` is where the next part begins, None at the end."""
+
+    links: tuple[DuplicateLink, ...]
+    before: int | None = None
+
+
+# Pairs to review.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A person's decision on two articles, `same` or `different`, and what the judge had said.
+
+    `judged_same` is None where the judge never compared the two.
+    """
+
+    article: int
+    other: int
+    title: str
+    other_title: str
+    decided: str
+    at: datetime
+    judged_same: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkSummary:
+    """How many pairs people decided, and in how many of those that the judge had compared it had said the same.
+
+    `latest` are the newest decisions, the newest first.
+    """
+
+    same: int = 0
+    different: int = 0
+    compared: int = 0
+    agreed: int = 0
+    latest: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewPair:
+    """Two articles about which the judge was unsure, and its comparison of the first with the second."""
+
+    article: StoredArticle
+    other: StoredArticle
+    comparison: Comparison
+
+
+# Pages without an article.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedPage:
+    """A page that gave no article: the reason in one word, and the sentence with the figure that decided.
+
+    `is_kept` is false if its page was deleted since: it would be fetched again.
+    """
+
+    candidate: int
+    url: str
+    source: str
+    title: str | None
+    reason: str
+    detail: str
+    at: datetime
+    is_kept: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedList:
+    """Rejected pages, the latest first; `before` is where the next part begins, None at the end.
+
+    `reasons` counts the rejections in the same part of the history by reason, most first.
+    """
+
+    pages: tuple[RejectedPage, ...]
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedSource:
+    """A rejected page with what was fetched: the decoded beginning of its body, and the text in it.
+
+    Both are empty if nothing is kept. `is_cut` is true if there is more of the body.
+    """
+
+    page: RejectedPage
+    state: str
+    markup: str = ""
+    text: str = ""
+    is_cut: bool = False
