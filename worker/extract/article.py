@@ -68,8 +68,7 @@ class ExtractedPage:
 def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: datetime, trace: Trace) -> ExtractedPage:
     """Return what the page holds.
 
-    Raises ExtractError with the reason if the page is no article, and FetchBlocked for a refused rights signal. A page
-    that a person wants stored is never too little of an article.
+    Raises ExtractError with the reason if the page is no article, and FetchBlocked for a refused rights signal.
     """
     guard = StepGuard()
     document = open_document(page)
@@ -217,7 +216,7 @@ class ArticleExtractor:
             host=host_or_none(hints.url),
             title=clean_line(content.title or hints.title or ""),
             text=text,
-            language=self._judge_text(text, words, is_taken=hints.is_taken),
+            language=self._judge_text(text, words, hints),
             fetched_at=fetched_at,
             words=words,
             sha256=sha256_of(text),
@@ -245,9 +244,7 @@ class ArticleExtractor:
         if is_first_page(first.final_url) and (further := next_page_url(pages[-1])) is not None:
             note = f"the text goes on at {further}, which was not read"
             extracted = replace(extracted, notes=(*extracted.notes, note))
-        language = self._judge_text(
-            extracted.text, extracted.words, declared=extracted.declared_language, is_taken=hints.is_taken
-        )
+        language = self._judge_text(extracted.text, extracted.words, hints, declared=extracted.declared_language)
         trace.field("language", language, "text")
         article = Article(
             url=hints.url,
@@ -293,13 +290,16 @@ class ArticleExtractor:
             paragraphs=tuple(dict.fromkeys((*extracted.paragraphs, *further.paragraphs))),
         )
 
-    def _judge_text(self, text: str, words: int, *, declared: str = "", is_taken: bool) -> str:
-        """Return the language of a text; raise ExtractError (`empty`, `short`, `language`) if it is not wanted."""
+    def _judge_text(self, text: str, words: int, hints: Hints, *, declared: str = "") -> str:
+        """Return the language of a text; raise ExtractError (`empty`, `short`, `language`) if it is not wanted.
+
+        If a person wants the page stored, any text will do.
+        """
         if not text:
             raise ExtractError("no article text was found on the page", reason="empty")
-        if not is_taken:
+        if not hints.is_taken:
             quality.require_words(words, min_words=self._rules.min_words)
         language = self._languages.identify(text, declared=declared)
-        if not is_taken:
+        if not hints.is_taken:
             quality.require_language(language, wanted=self._rules.languages)
         return language

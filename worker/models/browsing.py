@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from worker.models.articles import Comparison
-from worker.models.records import ClusterMember, DuplicateLink, StoredArticle
+from worker.models.records import AlignedPassage, ClusterMember, DuplicateLink, StoredArticle
 
 # Who copies whom.
 
@@ -108,6 +108,43 @@ class ReviewPair:
     comparison: Comparison
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedPair:
+    """Two texts about which the judge was unsure: the figures, its reasons in words, and the aligned passages.
+
+    `judged_same` is what it decided: one item or two. `is_cut` is true if the texts go on after the passages.
+    """
+
+    article: StoredArticle
+    other: StoredArticle
+    judged_same: bool
+    probability: float
+    jaccard: float
+    containment: float
+    shared_words: int
+    rule: str
+    reasons_for: tuple[str, ...]
+    reasons_against: tuple[str, ...]
+    passages: tuple[AlignedPassage, ...]
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewPage:
+    """The least certain pair that nobody has decided, and how the decisions agree with the judge.
+
+    `next` skips the pair. `found` pairs are in the `verdicts_read` newest of `verdicts`; some more are read each time.
+    """
+
+    pair: ComparedPair | None
+    cursor: str
+    next: str | None
+    found: int
+    verdicts_read: int
+    verdicts: int
+    marks: MarkSummary
+
+
 # Pages without an article.
 
 
@@ -115,7 +152,8 @@ class ReviewPair:
 class RejectedPage:
     """A page that gave no article: the reason in one word, and the sentence with the figure that decided.
 
-    `is_kept` is false if its page was deleted since: it would be fetched again.
+    `is_kept` is false if its page was deleted since: it would be fetched again. `article` is the id of a text that it
+    gave since.
     """
 
     candidate: int
@@ -126,6 +164,7 @@ class RejectedPage:
     detail: str
     at: datetime
     is_kept: bool
+    article: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,17 +177,3 @@ class RejectedList:
     pages: tuple[RejectedPage, ...]
     reasons: Mapping[str, int] = field(default_factory=dict)
     before: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RejectedSource:
-    """A rejected page with what was fetched: the decoded beginning of its body, and the text in it.
-
-    Both are empty if nothing is kept. `is_cut` is true if there is more of the body.
-    """
-
-    page: RejectedPage
-    state: str
-    markup: str = ""
-    text: str = ""
-    is_cut: bool = False

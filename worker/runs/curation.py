@@ -1,6 +1,6 @@
-"""The pages on which people look after a store: copies, pairs to review, sources, rejected pages; and their forms.
+"""What people look after on the web pages: copies, pairs to review, sources, rejected pages; and the changes they make.
 
-`Curation` reads them and makes the changes; `worker.runs.pages` serves them with the others.
+All functions block but those of `SourceFinder`. `worker.runs.pages` makes pages and forms of them.
 """
 
 from __future__ import annotations
@@ -10,50 +10,35 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
-from functools import partial
+from datetime import UTC, date, datetime, time, timedelta
 from heapq import nsmallest
 from html import unescape
-from typing import TYPE_CHECKING, Annotated, Final, Literal
-
-import structlog
+from typing import TYPE_CHECKING, Final
 
 from worker.charset import decode
-from worker.config.edit import edit_file, with_sources
 from worker.config.load import mask_url
-from worker.errors import NotFoundError, UsageError, WorkerError
-from worker.models import DuplicateLink, HistoryEvent, Source, SourceStats, State, StoredArticle, Text
-from worker.models import Page as FetchedPage
-from worker.models.browsing import CopyReport, MarkSummary, RejectedPage, ReviewPair
+from worker.errors import UsageError, WorkerError
+from worker.models import DuplicateLink, HistoryEvent, Page, SourceStats, State, Text
+from worker.models.browsing import ComparedPair, CopyList, CopyReport, RejectedPage, ReviewPage, ReviewPair
 from worker.models.records import AlignedPassage, source_warnings
 from worker.runs.reading import Browser
 from worker.storage.corpus.index import stored_parameters
 from worker.storage.corpus.judge_model import VERDICTS_AT_ONCE, UnsurePair
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.db.locks import DaemonLock
-from worker.storage.maintenance.rejudge import JudgeFunction
 from worker.storage.maintenance.review import StoreReview
 from worker.storage.queue.workers import daemons
 from worker.storage.store import StoredLedger, agree_on_parameters
-from worker.web.app import StatusSource
 from worker.web.data import cursor_values, make_cursor
 from worker.web.pages import moment
-from worker.web.routes import Action, Page
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
 
-log = structlog.get_logger()
-
-Cursor = Annotated[str, "`next` of the part before"]
-ArticleId = Annotated[int, "the id of a text"]
-SourceName = Annotated[str, "the name of a source"]
-CandidateId = Annotated[int, "the id of a candidate"]
-
 # Copies.
 
 COPIES_SHOWN: Final = 30  # links in one part of the list: some screens
-REPORT_SPAN: Final = timedelta(weeks=1)
+REPORT_SPAN: Final = timedelta(weeks=1)  # the stories of the week
 REPORT_AGE: Final = timedelta(minutes=5)
 """For how long the report is kept: a week changes little in that time, and it is the dearest query of all pages."""
 
@@ -67,48 +52,22 @@ class ClustersPage:
     next: str | None
 
 
+def read_copies(reader: StoreReader, cursor: str) -> CopyList:
+    """Return a part of the recognised copies."""
+    (before,) = cursor_values(cursor, int) or (None,)
+    return reader.newest_copies(before=before, limit=COPIES_SHOWN)
+
+
 # Pairs to review.
 
+UNDONE: Final = "undone"
 PAIRS_KEPT: Final = 2_000  # chosen: more than a person reviews in a week
 _MAX_SHARED: Final = 400  # characters of a passage that both have; its beginning and end say what it is
 _MAX_COMPARED: Final = 40_000  # characters of both texts on a page, which stays below 150 kB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparedPair:
-    """Two texts about which the judge was unsure: the figures, its reasons in words, and the aligned passages.
-
-    `judged_same` is what it decided: one item or two. `is_cut` is true if the texts go on after the passages.
-    """
-
-    article: StoredArticle
-    other: StoredArticle
-    judged_same: bool
-    probability: float
-    jaccard: float
-    containment: float
-    shared_words: int
-    rule: str
-    reasons_for: tuple[str, ...]
-    reasons_against: tuple[str, ...]
-    passages: tuple[AlignedPassage, ...]
-    is_cut: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewPage:
-    """The least certain pair that nobody has decided, and how the decisions agree with the judge.
-
-    `next` skips the pair. `found` pairs are in the `verdicts_read` newest of `verdicts`; some more are read each time.
-    """
-
-    pair: ComparedPair | None
-    cursor: str
-    next: str | None
-    found: int
-    verdicts_read: int
-    verdicts: int
-    marks: MarkSummary
+PairKey = tuple[float, int, int]
+"""By which pairs are sorted: how far the probability is from the threshold, and the ids of both articles."""
 
 
 class UnsurePairs:
@@ -117,16 +76,20 @@ class UnsurePairs:
     def __init__(self, reader: StoreReader, *, merge_at: float) -> None:
         self._reader, self.merge_at = reader, merge_at
         self._lock = threading.Lock()
-        self._pairs: dict[tuple[float, int, int], UnsurePair] = {}
+        self._pairs: dict[PairKey, UnsurePair] = {}
         self.last = self.verdicts = reader.newest_verdict()
         self.first = self.last + 1
+
+    def key(self, probability: float, article: int, other: int) -> PairKey:
+        """Return the place of a pair in the order of certainty."""
+        return abs(probability - self.merge_at), article, other
 
     @property
     def verdicts_read(self) -> int:
         """The number of verdicts that were read."""
         return self.last - self.first + 1
 
-    def look(self) -> list[tuple[tuple[float, int, int], UnsurePair]]:
+    def look(self) -> list[tuple[PairKey, UnsurePair]]:
         """Read the verdicts that are new and some older ones; return all pairs found, the least certain first."""
         with self._lock:
             self.verdicts = self._reader.newest_verdict()
@@ -136,7 +99,7 @@ class UnsurePairs:
             old = self._reader.unsure_among(above=since - 1, below=self.first)
             self.first, self.last = min(self.first, since), max(self.last, until)
             for each in (*new, *old):
-                self._pairs[abs(each.probability - self.merge_at), each.article, each.other] = each
+                self._pairs[self.key(each.probability, each.article, each.other)] = each
             self._pairs = {key: self._pairs[key] for key in nsmallest(PAIRS_KEPT, self._pairs)}
             return list(self._pairs.items())
 
@@ -149,7 +112,9 @@ def read_review(unsure: UnsurePairs, reader: StoreReader, cursor: str) -> Review
     return ReviewPage(
         pair=compare(opened, merge_at=unsure.merge_at) if opened else None,
         cursor=cursor,
-        next=make_cursor(*unsure.key(opened)) if opened else None,
+        next=make_cursor(*unsure.key(opened.comparison.probability or 0.0, opened.article.id, opened.other.id))
+        if opened
+        else None,
         found=len(found),
         verdicts_read=unsure.verdicts_read,
         verdicts=unsure.verdicts,
@@ -192,6 +157,20 @@ def bounded(passages: Sequence[AlignedPassage]) -> Iterator[AlignedPassage]:
         if left < 0:
             return
         yield shown
+
+
+def mark_pair(reader: StoreReader, settings: Settings, one: int, other: int, *, decided: str, now: datetime) -> None:
+    """Save that two articles are `same` or `different`, or take back what was said with `undone`; raises StoreError."""
+    from worker.dedupe.judge import Deduper
+
+    judge = Deduper(settings.dedupe, reader.weights())
+    if reader.database.read(stored_parameters) != judge.parameters:
+        reader.database.write(agree_on_parameters, judge.parameters)
+    review = StoreReview(reader.database)
+    if decided == UNDONE:
+        review.unmark(one, other, judge=judge.judge, now=now)
+    else:
+        review.mark(one, other, decided=decided, judge=judge.judge, now=now)
 
 
 def _shortened(text: str) -> str:
@@ -239,6 +218,34 @@ class SourcesPage:
     addition: SourceAddition | None
 
 
+def read_sources(
+    browser: Browser, reader: StoreReader, stats: Mapping[str, SourceStats], *, now: datetime
+) -> SourcesPage:
+    """Return the configured sources with what is known of each; `stats` are by name."""
+    sources = browser.sources()
+    days = [(now - timedelta(days=back)).date() for back in reversed(range(DAYS_SHOWN))]
+    since = datetime.combine(days[0], time(), tzinfo=UTC)
+    texts = reader.daily_texts([each.name for each in sources], since=since)
+    rows = tuple(
+        SourceRow(
+            name=each.name,
+            kind=each.kind,
+            url=mask_url(each.url),
+            is_paused=not each.enabled,
+            stats=stats.get(each.name),
+            warnings=tuple(source_warnings(stats[each.name], now=now, moment=moment)) if each.name in stats else (),
+            texts=tuple(texts.get((each.name, day), 0) for day in days),
+        )
+        for each in sources
+    )
+    return SourcesPage(sources=rows, days=tuple(days), daemon=daemon_of(reader), addition=None)
+
+
+def make_due(reader: StoreReader, name: str, *, now: datetime) -> None:
+    """Make a source due at once; a daemon polls it within seconds."""
+    StoredLedger(reader.database).make_due(name, now=now)
+
+
 class SourceFinder:
     """Adds the best sources of a site to the configuration, one site at a time, while its steps can be watched."""
 
@@ -246,8 +253,11 @@ class SourceFinder:
         self.addition: SourceAddition | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, url: str, browser: Browser) -> None:
-        """Begin to search a site; raises UsageError if no address is given, or another search is under way."""
+    def start(self, url: str, browser: Browser, *, done: Callable[[], None]) -> None:
+        """Begin to search a site, and call `done` at the end.
+
+        Raises UsageError if this is no address, or another search is under way.
+        """
         from worker.runs.discover_sources import web_address
 
         if self._task is not None and not self._task.done():
@@ -255,6 +265,7 @@ class SourceFinder:
         address = web_address(url.strip())
         self.addition = SourceAddition(url=address)
         self._task = asyncio.create_task(self._run(address, browser))
+        self._task.add_done_callback(lambda _: done())
 
     async def _run(self, url: str, browser: Browser) -> None:
         try:
@@ -312,15 +323,43 @@ class RejectedPages:
 class RejectedSource:
     """A page that gave no article: its history, the text in it, and its markup, neither of which is complete.
 
-    `state` is its state now, and `article` the id of the text that it gave since.
+    `state` is its state now.
     """
 
     page: RejectedPage
     state: State
-    article: int | None
     events: tuple[HistoryEvent, ...]
     text: str
     markup: str
+
+
+def read_rejected(reader: StoreReader, *, cursor: str, reason: str) -> RejectedPages:
+    """Return a part of the rejected pages."""
+    (before,) = cursor_values(cursor, int) or (None,)
+    found = StoreReview(reader.database).rejected_list(before=before, reason=reason, limit=REJECTED_SHOWN)
+    return RejectedPages(
+        pages=found.pages,
+        reasons=found.reasons,
+        reason=reason,
+        next=make_cursor(found.before) if found.before is not None else None,
+    )
+
+
+def read_rejected_page(reader: StoreReader, candidate: int) -> RejectedSource | None:
+    """Return a page that gave no article, None for an unknown one."""
+    found = StoreReview(reader.database).rejected_page(candidate)
+    if found is None:
+        return None
+    page, state, content = found
+    record = reader.candidate(page.url)
+    text, markup = beginning(content)
+    events = record.events if record is not None and record.id == candidate else ()
+    return RejectedSource(page=page, state=state, events=events, text=text, markup=markup)
+
+
+def take_rejected(reader: StoreReader, candidate: int, *, now: datetime) -> None:
+    """Queue a rejected page to be stored after all; raises StoreError."""
+    StoreReview(reader.database).take(candidate, now=now)
 
 
 def visible_text(markup: str) -> str:
@@ -340,7 +379,7 @@ def visible_text(markup: str) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _beginning(content: FetchedPage | Text | None) -> tuple[str, str]:
+def beginning(content: Page | Text | None) -> tuple[str, str]:
     """Return the text and the markup at the beginning of what was fetched."""
     if content is None:
         return "", ""

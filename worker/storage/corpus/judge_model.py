@@ -140,7 +140,7 @@ _LATEST_MARKS = select(MARKS).where(MARKS.c.decided.in_((SAME, DIFFERENT))).orde
 _MARK_COUNTS = select(MARKS.c.decided, func.count()).group_by(MARKS.c.decided)
 
 
-_ADDRESSES = select(ARTICLES.c.id, ARTICLES.c.canonical_url, ARTICLES.c.title)
+_ADDRESSES: Final[Select[Any]] = select(ARTICLES.c.id, ARTICLES.c.canonical_url, ARTICLES.c.title)
 _BOTH = articles_query().where(among(ARTICLES.c.id, "ids"))
 
 
@@ -190,9 +190,10 @@ def mark_summary(connection: Connection, *, merge_at: float) -> MarkSummary:
     """Return how many pairs people decided, and in how many of the newest the judge had said the same."""
     counts = {row[0]: int(row[1]) for row in connection.execute(_MARK_COUNTS)}
     marks = connection.execute(_LATEST_MARKS.limit(MARKS_COMPARED)).all()
-    newest = _newest_by_url(connection, {url for each in marks for url in (each.low, each.high)})
+    versions = _versions_of(connection, {url for each in marks for url in (each.low, each.high)})
+    newest = {row.canonical_url: row for row in versions}
+    judged = _judged_pairs(connection, {row.id: row.canonical_url for row in versions})
     known = [each for each in marks if each.low in newest and each.high in newest]
-    judged = _judged_pairs(connection, [newest[url].id for each in known for url in (each.low, each.high)])
     found = [_mark(each, newest[each.low], newest[each.high], judged=judged, merge_at=merge_at) for each in known]
     compared = [each for each in found if each.judged_same is not None]
     return MarkSummary(
@@ -204,25 +205,25 @@ def mark_summary(connection: Connection, *, merge_at: float) -> MarkSummary:
     )
 
 
-def _newest_by_url(connection: Connection, urls: Iterable[str]) -> dict[str, Row[Any]]:
-    """Return the id and title of the newest version of each page."""
-    found: dict[str, Row[Any]] = {}
-    for part in batched(sorted(urls), PAIRS_AT_ONCE):
-        rows = connection.execute(_ADDRESSES.where(ARTICLES.c.canonical_url.in_(part)).order_by(ARTICLES.c.id))
-        found |= {row.canonical_url: row for row in rows}
-    return found
+def _versions_of(connection: Connection, urls: Iterable[str]) -> list[Row[Any]]:
+    """Return the id, URL and title of every version of these pages, in order of their ids."""
+    query = _ADDRESSES.order_by(ARTICLES.c.id)
+    parts = batched(sorted(urls), PAIRS_AT_ONCE)
+    found = [row for part in parts for row in connection.execute(query.where(ARTICLES.c.canonical_url.in_(part)))]
+    return sorted(found, key=lambda row: row.id)
 
 
-def _judged_pairs(connection: Connection, ids: Sequence[int]) -> dict[frozenset[int], float]:
-    """Return the last probability that the judge gave to pairs of these articles."""
-    rows = connection.execute(_VERDICTS_ON, {"ids": ids})
-    return {frozenset((each.article, each.other)): each.probability for each in _compared(rows)}
+def _judged_pairs(connection: Connection, url_of: Mapping[int, str]) -> dict[frozenset[str], float]:
+    """Return the last probability that the judge gave to each pair of pages; `url_of` has the ids of their versions."""
+    rows = connection.execute(_VERDICTS_ON, {"ids": list(url_of)})
+    pairs = (each for each in _compared(rows) if each.other in url_of)
+    return {frozenset((url_of[each.article], url_of[each.other])): each.probability for each in pairs}
 
 
 def _mark(
-    row: Row[Any], one: Row[Any], other: Row[Any], *, judged: Mapping[frozenset[int], float], merge_at: float
+    row: Row[Any], one: Row[Any], other: Row[Any], *, judged: Mapping[frozenset[str], float], merge_at: float
 ) -> Mark:
-    probability = judged.get(frozenset((one.id, other.id)))
+    probability = judged.get(frozenset((row.low, row.high)))
     return Mark(
         article=one.id,
         other=other.id,

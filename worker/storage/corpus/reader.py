@@ -120,7 +120,7 @@ _ACTIVITY = (
     .group_by(_HOUR, literal_column("ended"))
 )
 
-_DAY: Final = timedelta(days=1)
+_DAY: Final = timedelta(days=1)  # the unit of `daily_texts`
 _DAY_NUMBER = type_coerce(ARTICLES.c.fetched_at, BigInteger).op("/")(literal_column(str(24 * _MICROSECONDS_AN_HOUR)))
 _DAILY = (
     select(ARTICLES.c.source, _DAY_NUMBER.label("day"), func.count().label("number"))

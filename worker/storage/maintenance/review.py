@@ -206,7 +206,7 @@ _REJECTIONS: Final[Select[Any]] = select(EVENTS.c.id, EVENTS.c.candidate_id, EVE
 _HAS_PAGE = exists().where(PAGES.c.candidate_id == CANDIDATES.c.id).label("is_kept")
 _REJECTED_CANDIDATES: Final[Select[Any]] = select(
     CANDIDATES.c.id, CANDIDATES.c.url, CANDIDATES.c.source, CANDIDATES.c.title, CANDIDATES.c.state,
-    CANDIDATES.c.reason, CANDIDATES.c.detail, CANDIDATES.c.due_at, _HAS_PAGE,
+    CANDIDATES.c.reason, CANDIDATES.c.detail, CANDIDATES.c.due_at, CANDIDATES.c.article_id, _HAS_PAGE,
 )  # fmt: skip
 _NEWEST_PAGE: Final[Select[Any]] = (
     select(PAGES).where(PAGES.c.candidate_id == bindparam("candidate")).order_by(PAGES.c.id.desc()).limit(1)
@@ -263,13 +263,13 @@ def _rejected_page(row: Row[Any]) -> RejectedPage:
         detail=row.detail,
         at=row.due_at,  # of a finished candidate: when it was finished
         is_kept=row.is_kept,
+        article=row.article_id,
     )
 
 
 def rejected_page(connection: Connection, candidate: int) -> tuple[RejectedPage, State, Page | Text | None] | None:
-    """Return a page that gave no article, its state now, and its newest kept content; None for other candidates."""
-    query = _REJECTED_CANDIDATES.where(CANDIDATES.c.id == candidate, CANDIDATES.c.article_id.is_(None))
-    row = connection.execute(query).one_or_none()
+    """Return a page as if it was rejected, its state now, and its newest kept content; None for an unknown one."""
+    row = connection.execute(_REJECTED_CANDIDATES.where(CANDIDATES.c.id == candidate)).one_or_none()
     if row is None:
         return None
     kept = connection.execute(_NEWEST_PAGE, {"candidate": candidate}).one_or_none()
@@ -342,7 +342,7 @@ class StoreReview:
         return self._database.read(rejected_list, before=before, reason=reason, limit=limit)
 
     def rejected_page(self, candidate: int) -> tuple[RejectedPage, State, Page | Text | None] | None:
-        """Return a page that gave no article, its state, and what is kept of it; None for other candidates."""
+        """Return a page as if it was rejected, its state, and what is kept of it; None for an unknown one."""
         return self._database.read(rejected_page, candidate)
 
     def take(self, candidate: int, *, now: datetime) -> bool:
