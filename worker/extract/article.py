@@ -89,9 +89,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     words = count_words(text)
     trace.figure("words", words)
     if not hints.is_taken:
-        quality.require_article(
-            document, text, title=title.text, words=words, min_words=rules.min_words, page_text=page_text
-        )
+        quality.require_article(document, text, title.text, words=words, rules=rules, page_text=page_text)
     fields_of = partial(find_fields, document, marks, title=title.text, lead=main.lead, text=text)
     fields = guard.run("the fields", fields_of, default=ArticleFields())
     trace.fields(fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from worker.models.articles import Comparison
 from worker.models.records import AlignedPassage, ClusterMember, DuplicateLink, StoredArticle
@@ -67,6 +68,10 @@ class CopyList:
 
 
 # Pairs to review.
+
+
+UNDONE: Final = "undone"
+"""The decision that takes back the decision on two articles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from worker.charset import decode
 from worker.config.load import mask_url
 from worker.errors import UsageError, WorkerError
 from worker.models import DuplicateLink, HistoryEvent, Page, SourceStats, State, Text
-from worker.models.browsing import ComparedPair, CopyList, CopyReport, RejectedPage, ReviewPage, ReviewPair
+from worker.models.browsing import UNDONE, ComparedPair, CopyList, CopyReport, RejectedPage, ReviewPage, ReviewPair
 from worker.models.records import AlignedPassage, source_warnings
 from worker.runs.reading import Browser
 from worker.storage.corpus.index import stored_parameters
@@ -60,7 +60,6 @@ def read_copies(reader: StoreReader, cursor: str) -> CopyList:
 
 # Pairs to review.
 
-UNDONE: Final = "undone"
 PAIRS_KEPT: Final = 2_000  # chosen: more than a person reviews in a week
 _MAX_SHARED: Final = 400  # characters of a passage that both have; its beginning and end say what it is
 _MAX_COMPARED: Final = 40_000  # characters of both texts on a page, which stays below 150 kB

@@ -20,7 +20,7 @@ from worker.config.types import is_loopback
 from worker.errors import StoreError
 from worker.logs import log
 from worker.models import ActivityCounts, Alarm, Health, RecentArticle, SearchResult, StoreStats
-from worker.models.browsing import CopyReport, ReviewPage
+from worker.models.browsing import UNDONE, CopyReport, ReviewPage
 from worker.models.records import LOST, source_warnings
 from worker.runs import curation
 from worker.runs.curation import (
@@ -226,9 +226,7 @@ class CorpusPages:
         """Take back a decision on two articles."""
         browser, now = self._open(), self._source.clock.now()
         await browser.run(
-            lambda reader: curation.mark_pair(
-                reader, browser.settings(), article, other, decided=curation.UNDONE, now=now
-            )
+            lambda reader: curation.mark_pair(reader, browser.settings(), article, other, decided=UNDONE, now=now)
         )
         return f"/review?{urlencode({'cursor': cursor})}"
 
