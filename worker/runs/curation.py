@@ -6,16 +6,15 @@ All functions block but those of `SourceFinder`. `worker.runs.pages` makes pages
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from heapq import nsmallest
-from html import unescape
 from typing import TYPE_CHECKING, Final
 
 from worker.charset import decode
+from worker.charset.characters import visible_text
 from worker.config.load import mask_url
 from worker.errors import UsageError, WorkerError
 from worker.models import DuplicateLink, HistoryEvent, Page, SourceStats, State, Text
@@ -232,12 +231,18 @@ def read_sources(
             url=mask_url(each.url),
             is_paused=not each.enabled,
             stats=stats.get(each.name),
-            warnings=tuple(source_warnings(stats[each.name], now=now, moment=moment)) if each.name in stats else (),
+            warnings=tuple(problems(stats.get(each.name), now=now)),
             texts=tuple(texts.get((each.name, day), 0) for day in days),
         )
         for each in sources
     )
     return SourcesPage(sources=rows, days=tuple(days), daemon=daemon_of(reader), addition=None)
+
+
+def problems(stats: SourceStats | None, *, now: datetime) -> Iterator[str]:
+    """Yield a sentence for each problem of a source."""
+    if stats is not None:
+        yield from (each.detail for each in source_warnings(stats, now=now, moment=moment))
 
 
 def make_due(reader: StoreReader, name: str, *, now: datetime) -> None:
@@ -305,7 +310,6 @@ def daemon_of(reader: StoreReader) -> str:
 REJECTED_SHOWN: Final = 50  # pages in one part of the list: some screens
 _MAX_BYTES_SHOWN: Final = 200_000  # of a page that is looked at; what is shown of it is shorter still
 _MAX_SHOWN: Final = 30_000  # characters of its markup and of its text, so that the page stays below 150 kB
-_HIDDEN: Final = re.compile(r"<(script|style|noscript|template|svg)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,23 +363,6 @@ def read_rejected_page(reader: StoreReader, candidate: int) -> RejectedSource | 
 def take_rejected(reader: StoreReader, candidate: int, *, now: datetime) -> None:
     """Queue a rejected page to be stored after all; raises StoreError."""
     StoreReview(reader.database).take(candidate, now=now)
-
-
-def visible_text(markup: str) -> str:
-    """Return the text between the tags of a page, without its scripts; reads the markup once, however broken it is."""
-    pieces, place = [], 0
-    while (start := markup.find("<", place)) >= 0:
-        pieces.append(markup[place:start])
-        end = start
-        if hidden := _HIDDEN.match(markup, start):
-            closing = re.compile(f"</{hidden[1]}", re.IGNORECASE).search(markup, start)
-            end = closing.start() if closing else len(markup)
-        close = markup.find(">", end)
-        place = close + 1 if close >= 0 else len(markup)
-        pieces.append("\n")
-    pieces.append(markup[place:])
-    lines = (" ".join(line.split()) for line in unescape("".join(pieces)).splitlines())
-    return "\n".join(filter(None, lines))
 
 
 def beginning(content: Page | Text | None) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from worker.dedupe.judge import Deduper
 from worker.errors import FetchError
 from worker.models import Neighbour, Outcome, State, Verdict
 from worker.runs import curation, discover_sources
-from worker.runs.curation import UnsurePairs, visible_text
+from worker.runs.curation import UnsurePairs
 from worker.runs.reading import Browser
 from worker.storage.store import Store, open_store
 
@@ -212,17 +212,3 @@ async def test_a_rejected_page_is_looked_at_and_taken_after_all(client: httpx.As
     assert "It waits to be extracted again" in words(taken.text)
     assert claim.is_taken
     assert (await client.get("/rejected/77")).status_code == 404
-
-
-def test_the_text_of_a_page_is_found_without_its_scripts_however_broken_it_is() -> None:
-    table = {
-        "<p>Một</p><SCRIPT src=x>alert('<p>')</script ><p>hai &amp; ba": "Một\nhai & ba",
-        "a<script>never closed": "a",
-        "a<style": "a",
-        "1 < 2": "1",
-        "<" * 50_000: "",
-        "<script>" * 20_000: "",
-        "": "",
-    }
-
-    assert {markup: visible_text(markup) for markup in table} == table
