@@ -269,8 +269,7 @@ class Ingester:
             self._stages.meter.fell_back(fallback)
         if "fault" in article.fallbacks:
             log.warning("extract.fault", url=claim.url, notes=list(article.notes))
-        if not claim.is_taken:
-            _require_recent(claim, article, since=self._limits.since.get(claim.source))
+        _require_recent(claim, article, since=self._limits.since.get(claim.source))
         return article
 
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
@@ -328,7 +327,8 @@ def _same_as_before(page: Page, claim: Claim) -> bool:
 def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -> None:
     """Raise ExtractError (`old`) if an article was published before the `since` of its source.
 
-    A guessed date never rejects an article. `since` does not apply to a backfill, nor to an article in the corpus.
+    A guessed date never rejects an article. `since` does not apply to a backfill, to an article in the corpus, nor to a
+    page that a person wants stored.
     """
     published = article.published_at
     if (
@@ -336,6 +336,7 @@ def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -
         or published is None
         or published >= since
         or claim.from_backfill
+        or claim.is_taken
         or claim.known_article is not None
     ):
         return

@@ -66,6 +66,21 @@ class Run:
 
 
 @pytest.mark.anyio
+async def test_a_rejected_page_is_stored_from_what_is_kept_once_a_person_asks_for_it(store: Store) -> None:
+    run = Run(store, {"https://a.example/1": "REJECT short\nBa chữ thôi"})
+    run.add("https://a.example/1")
+    await run.ingester.drain()
+    rejected = run.state("https://a.example/1")
+
+    store.review.take(1, now=run.clock.now())
+    await run.ingester.drain()
+
+    assert (rejected, run.state("https://a.example/1")) == (State.REJECTED, State.STORED)
+    assert len(run.fetcher.requests) == 1
+    assert run.balanced()
+
+
+@pytest.mark.anyio
 async def test_a_new_article_is_stored_with_its_page(store: Store) -> None:
     run = Run(store, {"https://a.example/1": f"Tin\n{LONG}"})
     run.add("https://a.example/1")

@@ -341,13 +341,17 @@ def _shares(texts: Counter[str], copied: Counter[str]) -> tuple[HostShare, ...]:
 
 
 def newest_copies(connection: Connection, *, before: int | None, limit: int) -> CopyList:
-    """Return copies, the newest first, with ids below `before`; there may be fewer than `limit`, and still more."""
+    """Return copies, the newest first, with ids below `before`; there may be fewer than `limit`, and still more.
+
+    Earlier versions of a page are no copies.
+    """
     end = _end(connection) if before is None else before
     bounds = {"before": end, "floor": end - MAX_LOOKED_AT, "limit": limit}
     ids = connection.execute(_NEWEST_COPIES, bounds).scalars().all()
     rows = connection.execute(_LINKS, {"ids": ids}).all()
     clusters = read_clusters(connection, {row.head_cluster for row in rows})
     firsts = {cluster: found.first_host for cluster, found in clusters.items()}
-    links = sorted((views.link_from(row, firsts) for row in rows), key=lambda each: -each.id)
+    found = (views.link_from(row, firsts) for row in rows)
+    links = sorted((each for each in found if each.relation is not Relation.REVISION), key=lambda each: -each.id)
     rest = ids[-1] if len(ids) == limit else bounds["floor"]
     return CopyList(links=tuple(links), before=rest if rest > 0 else None)
