@@ -17,6 +17,7 @@ from worker.charset import decode
 from worker.charset.characters import visible_text
 from worker.config.load import mask_url
 from worker.errors import UsageError, WorkerError
+from worker.logs import log
 from worker.models import DuplicateLink, HistoryEvent, Page, SourceStats, State, Text
 from worker.models.browsing import UNDONE, ComparedPair, CopyList, CopyReport, RejectedPage, ReviewPage, ReviewPair
 from worker.models.records import AlignedPassage, source_warnings
@@ -25,9 +26,10 @@ from worker.storage.corpus.index import stored_parameters
 from worker.storage.corpus.judge_model import VERDICTS_AT_ONCE, UnsurePair
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.db.locks import DaemonLock
+from worker.storage.ledger import StoredLedger
 from worker.storage.maintenance.review import StoreReview
 from worker.storage.queue.workers import daemons
-from worker.storage.store import StoredLedger, agree_on_parameters
+from worker.storage.store import agree_on_parameters
 from worker.web.data import cursor_values, make_cursor
 from worker.web.pages import moment
 
@@ -285,6 +287,7 @@ class SourceFinder:
         self.addition = SourceAddition(url=url, steps=steps, is_done=True, added=added, error=error)
 
     async def _add(self, url: str, browser: Browser) -> tuple[str, ...]:
+        from worker.config.edit import with_sources
         from worker.runs.discover_sources import find_sources, name_sources
 
         settings = await asyncio.to_thread(browser.settings)

@@ -21,7 +21,6 @@ from worker.logs import escape
 from worker.models import AuditReport, DuplicateLink, SourceState, State
 
 if TYPE_CHECKING:
-    from worker.config.edit import NewSource
     from worker.config.schema import Settings
     from worker.runs.backfill import BackfillReport
     from worker.runs.discover_sources import SuggestedSource
