@@ -180,6 +180,7 @@ def _shortened(text: str) -> str:
 
 # Sources.
 
+SOURCES_SHOWN: Final = 100  # sources in one part of the list, which stays below 150 kB
 DAYS_SHOWN: Final = 14  # two weeks show the rhythm of a week twice
 _STEPS_SHOWN: Final = 12  # of a search that is under way
 
@@ -216,13 +217,17 @@ class SourcesPage:
     days: tuple[date, ...]
     daemon: str
     addition: SourceAddition | None
+    next: str | None
 
 
 def read_sources(
-    browser: Browser, reader: StoreReader, stats: Mapping[str, SourceStats], *, now: datetime
+    browser: Browser, reader: StoreReader, stats: Mapping[str, SourceStats], *, cursor: str, now: datetime
 ) -> SourcesPage:
-    """Return the configured sources with what is known of each; `stats` are by name."""
-    sources = browser.sources()
+    """Return a part of the configured sources with what is known of each; `stats` are by name."""
+    (first,) = cursor_values(cursor, int) or (0,)
+    every = browser.sources()
+    sources = every[max(0, first) :][:SOURCES_SHOWN]
+    more = make_cursor(max(0, first) + SOURCES_SHOWN) if max(0, first) + SOURCES_SHOWN < len(every) else None
     days = [(now - timedelta(days=back)).date() for back in reversed(range(DAYS_SHOWN))]
     since = datetime.combine(days[0], time(), tzinfo=UTC)
     texts = reader.daily_texts([each.name for each in sources], since=since)
@@ -238,7 +243,7 @@ def read_sources(
         )
         for each in sources
     )
-    return SourcesPage(sources=rows, days=tuple(days), daemon=daemon_of(reader), addition=None)
+    return SourcesPage(sources=rows, days=tuple(days), daemon=daemon_of(reader), addition=None, next=more)
 
 
 def problems(stats: SourceStats | None, *, now: datetime) -> Iterator[str]:

@@ -230,11 +230,11 @@ class CorpusPages:
         )
         return f"/review?{urlencode({'cursor': cursor})}"
 
-    async def sources(self) -> SourcesPage:
+    async def sources(self, *, cursor: Cursor = "") -> SourcesPage:
         """Return the configured sources, with their polls, problems and texts by day."""
         browser, now, figures = self._open(), self._source.clock.now(), await self._source.recent()
         stats = {each.name: each for each in figures.sources} if figures else {}
-        page = await browser.run(lambda reader: curation.read_sources(browser, reader, stats, now=now))
+        page = await browser.run(lambda reader: curation.read_sources(browser, reader, stats, cursor=cursor, now=now))
         return replace(page, addition=self._finder.addition)
 
     async def check(self, *, name: SourceName) -> None:

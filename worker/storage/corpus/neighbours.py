@@ -49,6 +49,9 @@ _ORIGINALS = select(MARKS.c.low, MARKS.c.at).where(
 )
 
 
+_ANY_ORIGINAL = select(MARKS.c.pair).where(MARKS.c.decided == ORIGINAL).limit(1)
+
+
 def save_mark(connection: Connection, one: int, other: int, *, decided: str, now: datetime) -> None:
     """Save the decision that two articles are `same` or `different`; it replaces an earlier one.
 
@@ -83,6 +86,8 @@ def pair_key(one: str, other: str) -> str:
 
 def originals(connection: Connection, urls: Collection[str]) -> dict[str, datetime]:
     """Return which of the canonical URLs a person marked as the original, and when."""
+    if connection.execute(_ANY_ORIGINAL).first() is None:
+        return {}
     found = connection.execute(_ORIGINALS, {"urls": sorted(urls)})
     return {row.low: row.at for row in found}
 

@@ -197,7 +197,7 @@ REPROCESS_BATCH = "reprocess"
 
 
 EVENTS_AT_ONCE: Final = 20_000
-"""Events in which rejections are looked for. Measured: 20 ms in a store of a million texts."""
+"""Events in which rejections are looked for. Measured in a store of a million texts: 20 ms of processor time."""
 MAX_PARTS: Final = 5
 """Such parts read for one page. Chosen: a list is filled although hardly a page is rejected, and stays quick."""
 _REJECTIONS: Final[Select[Any]] = select(EVENTS.c.id, EVENTS.c.candidate_id, EVENTS.c.detail).where(
