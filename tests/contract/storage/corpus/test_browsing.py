@@ -161,7 +161,7 @@ def test_rejected_pages_are_listed_by_reason_in_parts(store: Store) -> None:
     found = store.review.rejected_page(kept.id)
     assert found is not None
     assert getattr(found[2], "body", b"") == b"<p>Tin</p>"
-    assert store.review.rejected_page(last.id + 1) is None
+    assert store.review.rejected_page(last.id + 99) is None
 
 
 @pytest.mark.parametrize("kept", [True, False])
