@@ -60,6 +60,10 @@ lint: $(DEV) ## ruff, mypy and the import contracts
 	@$(BIN)/lint-imports --no-cache --verbose > $(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
 	@tail -n 3 $(VENV)/lint-imports.log
 
+.PHONY: package
+package: $(DEV) ## build wheel and source distribution, install them in an empty environment, do what a new user does
+	@.ci/package
+
 .PHONY: format
 format: $(DEV) ## put the code into the project's form
 	@$(BIN)/ruff check --fix --quiet . || true

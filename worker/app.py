@@ -10,7 +10,7 @@ them. Use it as a context manager:
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -29,6 +29,7 @@ from worker.files.reading import read_in_thread
 from worker.logs import log
 from worker.models import Page, Request, Source
 from worker.pipeline.discover import Discoverer
+from worker.pipeline.filters import ArticleFilter
 from worker.pipeline.ingest import Ingester
 from worker.pipeline.prepare_seeds import SeedOptions
 from worker.pipeline.seeds import SeedImporter, SeedProgress, SeedReport
@@ -126,6 +127,15 @@ class App:
         while await self.offload(self.store.index_queued_texts):
             await self.clock.sleep(_INDEX_PAUSE)
 
+    async def hold_paused(self, *, but: Collection[str] = ()) -> None:
+        """Make what paused sources have found wait, and let go of what those have that are paused no longer.
+
+        `but` names sources that this run works on although they are paused.
+        """
+        paused = [source.name for source in self.sources if not source.enabled and source.name not in but]
+        if changed := await self.offload(self.store.ledger.hold_paused, paused, now=self.clock.now()):
+            log.info("sources.held", paused=", ".join(paused) or None, candidates=changed)
+
     async def import_seeds(
         self, paths: Sequence[str] = (), watcher: Callable[[SeedProgress], None] = lambda _progress: None
     ) -> SeedReport:
@@ -170,7 +180,7 @@ async def open_app(
     ):
         for remark in settings.warnings():
             log.warning("configuration.unused", remark=remark)
-        inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=store.hosts, offload=offload)
+        inner = HttpFetcher.of(settings, clock=SystemClock(), hosts=store.hosts, offload=offload)
         fetcher = inner if meter is None else InstrumentedFetcher(inner=inner, meter=meter, clock=SystemClock())
         judge = Deduper(settings.dedupe, await offload(store.reader.weights))
         await offload(store.save_first_terms, judge.terms)
@@ -277,6 +287,7 @@ def _limits(settings: Settings) -> Limits:
         recheck=fetch.recheck,
         sitemaps=_sitemaps(settings),
         since={source.name: since for source in settings.sources if (since := source.wanted_since())},
+        filter=ArticleFilter(settings) if settings.has_filter else None,
     )
 
 

@@ -26,11 +26,12 @@ import errno
 import resource
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 # Failures that say nothing about the page: the connection to the host failed, or the host is overloaded (RFC 6585 and
 # RFC 9110 define 429 and 503).
-_HOST_FAULT_REASONS = frozenset({"host-closed", "robots-silent", "dns", "connect", "tls", "timeout", "reset"})
+_HOST_FAULT_REASONS = frozenset({"agent", "host-closed", "robots-silent", "dns", "connect", "tls", "timeout", "reset"})
 _HOST_FAULT_STATUSES = frozenset({429, 503})
 
 
@@ -199,3 +200,14 @@ def _first_line(error: BaseException) -> str:
         error
     ).splitlines()
     return (lines[0].strip() if lines else "") or type(error).__name__
+
+
+def install_hint(extra: str) -> str:
+    """Return what to run for the libraries of an extra of pyproject.toml, as the end of a message.
+
+    The environment of a checkout is made from the lock files, by make and without pip, and `make setup` adds them all.
+    """
+    checkout = Path(__file__).parents[1]
+    if (checkout / "pyproject.toml").is_file():
+        return f"run `make setup` in {checkout}"
+    return f'run `pip install "corpus-worker[{extra}]"`'

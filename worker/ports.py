@@ -149,6 +149,9 @@ class MetricsSink(Protocol):
     def lease_lost(self) -> None:
         """Count work that was discarded because this worker's own lease had expired."""
 
+    def notified(self, result: str) -> None:
+        """Count a message to a person by its result: `sent` or `failed`."""
+
 
 class NullMetrics:
     """A `MetricsSink` that discards everything, for runs without status pages."""
@@ -169,6 +172,9 @@ class NullMetrics:
         """Count nothing."""
 
     def lease_lost(self) -> None:
+        """Count nothing."""
+
+    def notified(self, result: str) -> None:
         """Count nothing."""
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -145,7 +146,8 @@ def settle_stories(store: Store, deduper: Deduper) -> None:
     first = stories[0][1]
     copy = replace(first, slug=f"{first.slug}-lai", published=first.published + timedelta(hours=3))
     bad = replace(first, slug="bad", title=HOSTILE, lead=f"{HOSTILE} vạn lý", blocks=(HOSTILE,), section=HOSTILE)
-    articles = [article_of(*each) for each in (*stories, (PAPERS[1], copy), (PAPERS[2], bad))]
+    mixed = [(host, merged(story, other)) for (host, story), (_, other) in pairwise(stories[1:5])]
+    articles = [article_of(*each) for each in (*stories, (PAPERS[1], copy), *mixed, (PAPERS[2], bad))]
     by_url = {each.canonical_url: each for each in articles}
     now = datetime.now(UTC)
     store.ledger.enqueue([candidate_of(each) for each in articles], now=now)
@@ -154,6 +156,12 @@ def settle_stories(store: Store, deduper: Deduper) -> None:
         fingerprint = deduper.fingerprint(made)
         judge = partial(deduper.judge, made, fingerprint)
         store.ledger.settle(claim, made, fingerprint=fingerprint, judge=judge, now=now)
+
+
+def merged(story: Story, other: Story) -> Story:
+    """Return a story that has half of one and all of another: the judge is not certain of it."""
+    blocks = (*story.blocks[: len(story.blocks) // 2], *other.blocks)
+    return replace(story, slug=f"{story.slug}-gop", title=f"Tin gộp: {story.section}", blocks=blocks)
 
 
 def article_of(host: str, story: Story) -> Article:

@@ -30,6 +30,10 @@ PAGES: Final = {
     "overview": "/",
     "search": "/search?q=duong",
     "articles": "/articles",
+    "clusters": "/clusters",
+    "review": "/review",
+    "sources": "/sources",
+    "rejected": "/rejected",
     "article": "/search?q=rac+nhua+tren+bien",
 }
 """The pictures, by name; of `article`, the page of the first result is shown."""

@@ -177,7 +177,7 @@ def test_the_export_holds_one_text_a_cluster_in_both_formats(filled: Desk) -> No
 
     fields = "id url canonical_url source host title authors published_at published_at_from modified_at fetched_at"
     later = "lead section tags description image image_caption fields_from robots tdm_reservation licence"
-    later += " copyright_holder copies copy_hosts first_seen last_seen first_host"
+    later += " copyright_holder copies copy_hosts first_seen last_seen first_host content_usage content_signal"
     former = [*fields.split(), "language", "text", "words", "sha256", "cluster", "revision", "kind"]
     assert list(records[0]) == [*former, *later.split()]
     assert [record["id"] for record in records] == sorted(record["id"] for record in records)

@@ -299,6 +299,40 @@ def test_only_rejected_pages_are_extracted_again(tmp_path: Path) -> None:
     assert audit(desk) == {"stored": 2}
 
 
+def test_what_a_filter_kept_out_is_counted_explained_and_taken_in_by_other_rules(tmp_path: Path) -> None:
+    desk = Desk(folder=tmp_path)
+    rules = '[filter.block]\naddresses = ["ba.example/*"]\nwords = ["Hai"]\nsections = ["xã hội"]\n'
+    desk.configure(rules)
+    pages = {"mot": page("mot", BRIDGE), "hai": page("hai", BRIDGE).replace("Xã hội", "Thể thao")}
+    items = [{"url": f"https://{name}.example/1", "html": html} for name, html in pages.items()]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
+    (tmp_path / "list.txt").write_text("https://ba.example/1\nhttps://ba.example/2", encoding="utf-8")
+    listed = '[[sources]]\nname = "list"\nkind = "urls"\npath = "list.txt"\n'
+    desk.configure(rules + listed)
+
+    foreseen = desk.run("ingest", "items.jsonl", "--dry-run", "--json")
+    added = desk.run("ingest", "items.jsonl", "--json").record()
+    read = desk.run("ingest", "--json").record()
+
+    assert foreseen.record()["rejected"] == 2, foreseen.err
+    assert (added["rejected"], read["rejected"], read["failed"]) == (2, 2, 0)
+    assert desk.run("status", "--json").record()["rejected_by_reason"] == {"filtered": {"pages": 4, "kept": 2}}
+    assert 'filtered: blocked by filter.block.sections: "xã hội"' in desk.run("why", "https://mot.example/1").out
+    assert 'filtered: blocked by filter.block.words: "Hai" in the title' in desk.run("why", "https://hai.example/1").out
+    assert 'filtered: blocked by filter.block.addresses: "ba.example/*"' in desk.run("why", "https://ba.example/2").out
+
+    desk.configure('[filter]\nblock = {words = ["hai"], addresses = ["ba.example/2"]}\n' + listed)
+    foreseen = desk.run("reprocess", "--rejected", "--dry-run", "--json")
+    done = desk.run("reprocess", "--rejected", "--json").record()
+
+    assert (foreseen.record()["extracted"]["urls"], foreseen.record()["to_fetch"]) == (["https://mot.example/1"], 1)
+    assert (done["extracted"]["other"], done["extracted"]["none"], done["to_fetch"]) == (1, 1, 1)
+    assert audit(desk) == {"pending": 1, "stored": 1, "rejected": 2}
+    desk.configure('[filter]\nblock = {hosts = ["example"]}\n' + listed)
+    assert desk.run("reprocess").status == 0
+    assert audit(desk) == {"pending": 1, "stored": 1, "rejected": 2}
+
+
 def test_reprocess_of_rejected_pages_extracts(desk: Desk) -> None:
     with pytest.raises(UsageError, match="either --dedupe"):
         cli.main(["reprocess", "--dedupe", "--rejected"], standalone_mode=False)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from worker.cli.main import cli
+from worker.config.schema import Settings
 from worker.runs.daemon.daemon import LOOP_TIMEOUT, STOP_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +97,24 @@ def test_the_container_is_locked_down_and_says_how_it_is() -> None:
     assert re.search(r"^HEALTHCHECK .*\n? +CMD \[.*/healthz", CONTAINER, re.MULTILINE)
     assert "ADD " not in CONTAINER
     assert "--index-url" not in CONTAINER
+
+
+def test_the_compose_file_runs_commands_and_sets_keys_that_exist() -> None:
+    text = (ROOT / "config" / "compose.yaml").read_text(encoding="utf-8")
+    command = re.search(r"command: \[(.+)\]", text)
+    keys = {f"{section}.{key}".lower() for section, key in re.findall(r"CORPUS_WORKER_([A-Z]+)__(\w+):", text)}
+
+    assert command
+    words = [word.strip('"') for word in command[1].split(", ")]
+    options = {option for param in cli.commands[words[0]].params for option in param.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+    assert keys == {"store.url", "web.allow_public", "web.password_hash"}
+    for section, key in (each.split(".") for each in keys):
+        part = Settings.model_fields[section].annotation
+        assert part
+        assert key in part.model_fields
+    assert (ROOT / "config" / "Containerfile").is_file()
+    assert "dockerfile: config/Containerfile" in text
 
 
 def test_everything_the_container_copies_passes_its_ignore_file() -> None:

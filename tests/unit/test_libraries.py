@@ -15,16 +15,19 @@ WORKER = Path(__file__).parents[2] / "worker"
 # The parts of `worker/` that may import a library. More than one where they use it for different things.
 DOORS = {
     "alembic": {"storage"},
+    "apprise": {"runs"},
     "apscheduler": {"runs/daemon"},
     "brotli": {"fetch", "sources"},  # pages as they are sent, and as archives hold them
     "charset_normalizer": {"charset"},
     "click": {"cli"},
     "cronsim": {"schedule"},
+    "cryptography": {"fetch"},
     "daft": {"batch"},
     "datasketch": {"dedupe"},
     "feedparser": {"sources/feed"},
     "fsspec": {"export"},
     "h11": {"fetch/http"},
+    "http_message_signatures": {"fetch"},
     "httpcore": {"fetch/http"},
     "httpx": {"fetch"},
     "idna": {"urls"},

@@ -53,7 +53,7 @@ from worker.batch.functions import (
 )
 from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
-from worker.errors import SourceError, UsageError
+from worker.errors import SourceError, UsageError, install_hint
 from worker.files.atomic import atomic_folder
 from worker.storage.corpus.index import MAX_POSTINGS
 
@@ -121,7 +121,7 @@ def _start_engine(ray: str | None) -> None:
         daft.set_runner_ray(noop_if_initialized=True)
         processors = int(cluster.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     except ModuleNotFoundError:
-        raise UsageError('--ray needs Ray: run `pip install "corpus-worker[batch]"`') from None
+        raise UsageError(f"--ray needs Ray: {install_hint('batch')}") from None
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise UsageError(f"--ray {ray}: no Ray cluster can be used there ({str(exc).splitlines()[0]})") from exc
     daft.set_execution_config(

@@ -82,6 +82,7 @@ def _backfill(common: CommonOptions, settings: Settings, backfill_options: Backf
 
     from worker.app import open_app
     from worker.cli.render.progress import BackfillReporter
+    from worker.fetch.http.network_backend import require_named_agent
     from worker.runs.backfill import BackfillRun
     from worker.runs.dry_run import open_dry_run
 
@@ -89,6 +90,7 @@ def _backfill(common: CommonOptions, settings: Settings, backfill_options: Backf
     common.set_up_logs(settings.log.format, quietly=sys.stderr.isatty() and common.verbosity >= 0)
 
     async def work() -> BackfillReport:
+        await require_named_agent(settings.fetch, [backfill_options.source_of(settings).url])
         opening = (
             open_dry_run(settings, reporter, reporter.stepped)
             if dry_run

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from worker.config.schema import Settings
     from worker.runs.doctor import Finding
 
+_DIRECTORY_URL: Final = "https://YOUR-HOST/.well-known/http-message-signatures-directory"
 _DEFAULT_NAME: Final = "corpus-worker"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9._-]+)?")
 """A product, perhaps with a version (RFC 9110, 10.1.5), in the characters that robots.txt allows (RFC 9309, 2.2.1)."""
@@ -135,9 +138,10 @@ def _print_begun(folder: Path, *, written: Iterable[Path], kept: Iterable[Path],
 _STYLES: Final = MappingProxyType({"ok": "green", "warn": "yellow", "fail": "bold red"})
 
 
-@click.command(epilog=examples("doctor", "doctor --verbose"))
+@click.command(epilog=examples("doctor", "doctor --verbose", "doctor --notify"))
+@click.option("--notify", is_flag=True, help="Only send a trial message to each address of [notify].")
 @options
-def doctor(common: CommonOptions) -> None:
+def doctor(common: CommonOptions, notify: bool) -> None:
     """Check machine, configuration, store, network and sources.
 
     Each problem is printed with what to do about it. Nothing is stored. -v prints the fetch steps of every source; by
@@ -145,7 +149,7 @@ def doctor(common: CommonOptions) -> None:
     """
     settings = common.settings(needs_file=False)
     common.set_up_logs(settings.log.format, quietly=True)
-    findings, _ = run_until_signal(lambda: _run_and_print(common, settings))
+    findings, _ = run_until_signal(lambda: _run_and_print(common, settings, notify=notify))
     if common.as_json:
         print_json([finding.as_record() for finding in findings])
     else:
@@ -153,12 +157,13 @@ def doctor(common: CommonOptions) -> None:
     raise SystemExit(1 if any(finding.failed for finding in findings) else 0)
 
 
-async def _run_and_print(common: CommonOptions, settings: Settings) -> list[Finding]:
-    """Run every check and print each finding as soon as it is known; return all of them."""
-    from worker.runs.doctor import run_checks
+async def _run_and_print(common: CommonOptions, settings: Settings, *, notify: bool) -> list[Finding]:
+    """Run every check, or only send trial messages; print each finding as soon as it is known, and return all."""
+    from worker.runs.doctor import run_checks, try_notifications
 
     findings = []
-    async for finding in run_checks(settings, config=common.found_config()):
+    checks = try_notifications(settings) if notify else run_checks(settings, config=common.found_config())
+    async for finding in checks:
         findings.append(finding)
         if not common.as_json:
             _print_finding(finding, with_steps=common.verbosity > 0 or finding.failed)
@@ -189,7 +194,7 @@ def _print_summary(findings: list[Finding]) -> None:
 @click.group()
 @options
 def config(common: CommonOptions) -> None:
-    """Check the configuration."""
+    """Check the configuration, write a signing key."""
 
 
 @config.command("check", epilog=examples("config check"))
@@ -202,10 +207,61 @@ def check(common: CommonOptions) -> None:
     from worker.config.load import masked_values, to_toml
 
     settings = common.settings()
-    for warning in settings.warnings():
+    warnings = settings.warnings()
+    if settings.notify.urls:
+        from worker.runs.notify import unusable_addresses
+
+        warnings += tuple(unusable_addresses(settings))
+    for warning in warnings:
         print_note(f"corpus-worker: warning: {warning}")
     if common.as_json:
         print_json(masked_values(settings))
         return
     click.echo(to_toml(settings), nl=False)
     print_note(f"{common.config_file()}: valid, {len(settings.sources)} sources")
+
+
+@config.command(
+    "signing-key",
+    epilog=examples("config signing-key crawler.pem --directory http-message-signatures-directory"),
+)
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--directory", metavar="PATH", type=click.Path(path_type=Path, dir_okay=False), help="Write the key directory here."
+)
+@click.option("--url", metavar="URL", default="", help="Where the directory will be served; prints its headers.")
+@click.option("--days", type=click.IntRange(min=1), default=90, show_default=True, help="How long these are valid.")
+@options
+def signing_key(common: CommonOptions, keys: tuple[Path, ...], directory: Path | None, url: str, days: int) -> None:
+    """Write a key that signs requests (Web Bot Auth).
+
+    The directory is where sites look up its public half. A KEY that exists is kept. Name several to publish an old and
+    a new one together; the first one is to sign.
+    """
+    from worker.clock import SystemClock
+    from worker.fetch.identity import directory_headers, key_directory, new_key, read_key, thumbprint
+    from worker.files.atomic import atomic_file, write_secret
+
+    if url and not url.startswith("https://"):
+        raise UsageError(f"--url {url}: sites look keys up by https alone; write https://")
+    for path in keys:
+        if not path.exists():
+            write_secret(path, new_key())
+    read = [read_key(path) for path in keys]
+    body = key_directory(read)
+    if directory is not None:
+        with atomic_file(directory) as file:
+            file.write(body)
+    now = SystemClock().now()
+    headers = directory_headers(read, body, url=url, now=now, valid_for=timedelta(days=days)) if url else {}
+    if common.as_json:
+        named = [{"file": str(path), "keyid": thumbprint(key)} for path, key in zip(keys, read, strict=True)]
+        print_json({"keys": named, "directory": json.loads(body), "headers": headers})
+        return
+    if directory is None:
+        click.echo(body.decode(), nl=False)
+    for name, value in headers.items():
+        click.echo(f"{name}: {value}")
+    print_note(
+        f'corpus-worker: set [fetch] signature_key = "{keys[0]}" and signature_agent = "{url or _DIRECTORY_URL}"'
+    )

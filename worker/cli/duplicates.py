@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note
-from worker.errors import UsageError
+from worker.errors import UsageError, install_hint
 from worker.models.browsing import UNDONE
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def dedupe(common: CommonOptions, inputs: tuple[str, ...], out: Path, ray: str |
     except ModuleNotFoundError as exc:
         if exc.name not in {"daft", "pyarrow"}:
             raise
-        raise UsageError(f'dedupe needs {exc.name}: run `pip install "corpus-worker[batch]"`') from None
+        raise UsageError(f"dedupe needs {exc.name}: {install_hint('batch')}") from None
     job = DedupeJob(inputs=inputs, out=out, settings=settings.dedupe, now=SystemClock().now(), ray=ray)
     report = run(job, tell=lambda step: None if common.verbosity < 0 else print_note(f"{step} …"))
     if common.as_json:

@@ -187,7 +187,8 @@ def _configuration(settings: Settings) -> dict[str, object]:
     return {
         "fetch.user_agent": settings.fetch.user_agent,
         "fetch.obey_robots": settings.fetch.obey_robots,
-        "rights.refuse": list(settings.rights.refuse),
+        "rights.purpose": settings.rights.purpose,
+        "rights.refuse": list(settings.rights.refused),
         "extract.languages": list(settings.extract.languages),
         "extract.min_words": settings.extract.min_words,
         "dedupe.merge_at": settings.dedupe.merge_at,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from worker.config.schema import Settings
-    from worker.models import Article, BackfillStatus, Rights, StoreStats
+    from worker.models import Article, BackfillStatus, StoreStats
     from worker.runs.preview import ExtractPreview
     from worker.storage.queue.workers import WorkerRecord
     from worker.storage.store import Store
@@ -316,7 +316,7 @@ def _html(article: Article) -> str:
 def _print_article(article: Article) -> None:
     """Print an article's title and metadata, then its paragraphs."""
     from worker.cli.render.tables import console, escape_markup
-    from worker.runs.reading import shown_fields
+    from worker.runs.reading import format_rights, shown_fields
 
     out = console()
     facts = {
@@ -326,7 +326,7 @@ def _print_article(article: Article) -> None:
         "published": _format_published(article),
         "modified": _format_time(article.modified_at),
         "language": f"{article.language}, {article.words:,} words",
-        "rights": _format_rights(article.rights) or "no signal",
+        "rights": format_rights(article.rights) or "no signal",
         **{name.replace("_", " "): f"{value} (from {origin})" for name, value, origin in shown_fields(article)},
     }
     out.print(f"[bold]{escape_markup(article.title) or 'no title'}[/]", soft_wrap=True)
@@ -347,17 +347,6 @@ def _format_published(article: Article) -> str:
 
 def _format_time(when: datetime | None) -> str:
     return when.isoformat() if when else "unknown"
-
-
-def _format_rights(rights: Rights) -> str:
-    """Return the rights signals of a page in one line, empty if it has none."""
-    signals = {
-        "robots": ", ".join(rights.robots),
-        "tdm-reservation": rights.tdm_reservation,
-        "licence": rights.licence,
-        "copyright": rights.copyright_holder,
-    }
-    return "; ".join(f"{name}: {value}" for name, value in signals.items() if value)
 
 
 def _print_explanation(preview: ExtractPreview) -> None:

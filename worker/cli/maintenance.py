@@ -243,8 +243,7 @@ def _report_record(report: ReprocessReport) -> dict[str, object]:
         "extracted": made and {**asdict(made), "urls": list(made.urls)},
         "judged": report.judged,
         "changed": len(report.changes),
-        "texts_before": report.texts_before,
-        "texts_after": report.texts_after,
+        **{name: getattr(report, name) for name in ("texts_before", "texts_after", "to_fetch")},
         "changes": [_change_record(change) for change in report.changes],
     }
 
@@ -272,6 +271,7 @@ def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
         out.print(f"{report.indexed} articles indexed again")
     if made := report.extracted:
         kept = f", {made.none} without an article, whose text is kept" if made.none else ""
+        kept += f"; {report.to_fetch} that a filter had kept out unread wait for `ingest`" if report.to_fetch else ""
         filled = f", {made.filled} articles given fields that they lacked" if made.filled else ""
         out.print(f"{made.other + made.same + made.none} pages extracted: {made.other} texts differ{filled}{kept}")
         for url in made.urls:

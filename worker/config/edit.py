@@ -121,8 +121,8 @@ def create_file(path: Path, settings: Mapping[str, str], environment: Mapping[st
 
 _HEADER = re.compile(r"\s*\[\[\s*sources\s*\]\]\s*(?:#.*)?\Z")
 """A line that starts a source: `[[sources]]`, perhaps with a comment."""
-_ANY_HEADER = re.compile(r"\s*\[")
-"""A line that starts another table, and so ends a source."""
+_ANY_HEADER = re.compile(r"\s*\[(?!\s*sources\s*\.)")
+"""A line that starts another table, and so ends a source; a table within it (`[sources.block]`) does not."""
 _NOT_EDITABLE = "the configuration cannot be edited the way it is written; edit its sources by hand"
 _NON_NAME_CHARACTERS = re.compile(r"[^a-z0-9]+")
 _FILE_EXTENSION = re.compile(r"\.(?:rss|xml|html?|aspx?|php|atom|json)\Z")

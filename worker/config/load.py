@@ -13,7 +13,8 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -36,6 +37,8 @@ _LOGIN: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[\w.%~+-]*+)(:?)(.*)(?=
 """Scheme and user, then everything up to the last @ (the password), even if the scheme is misspelt."""
 _NO_PORT: Final = re.compile(r"\A((?:[\w+.-]+(?::/+|//+))?+[^:@/?\[]*:)(?!/|\*\*\*|\d*(?:[/?,]|$)).*", re.DOTALL)
 """Text in the position of a port that is not a port: a password without the @ and host that should follow it."""
+_PRIVATE: Final = frozenset({"headers", "login", "proxy"})
+"""Keys of a source whose values are never shown."""
 _SECRET: Final = re.compile(r"((?:pass|pwd|secret)\w{0,100}\s{0,100}=).*", re.DOTALL | re.IGNORECASE)
 """A secret parameter in a query or in libpq's key=value form, and everything after it: its quotes may be broken."""
 
@@ -102,7 +105,18 @@ def masked_values(settings: Settings) -> dict[str, object]:
         **settings.web.model_dump(mode="json"),
         "password_hash": "***" if settings.web.password_hash else "",
     }
+    values["sources"] = [_masked_source(source) for source in values.get("sources", ())]  # type: ignore[attr-defined]
     return values
+
+
+def _masked_source(source: Mapping[str, object]) -> dict[str, object]:
+    """Return the values of a source, with `***` for headers that are not read from the environment."""
+    shown = dict(source)
+    if isinstance(headers := source.get("headers"), dict):
+        shown["headers"] = {name: value if value.startswith("env:") else "***" for name, value in headers.items()}
+    if isinstance(proxy := source.get("proxy"), str):
+        shown["proxy"] = _without_login(proxy)
+    return shown
 
 
 def mask_url(url: str) -> str:
@@ -214,7 +228,7 @@ def _error_messages(error: ValidationError, path: Path, overrides: Mapping[tuple
         elif isinstance(problem["input"], dict | Section):
             yield f"{origin}: {where or 'configuration'}: expected {_expected(problem)}"
         else:
-            found = _quoted(problem["input"], place=problem["loc"])
+            found = "***" if _PRIVATE.intersection(problem["loc"]) else _quoted(problem["input"], place=problem["loc"])
             yield f"{origin}: {where}: found {found}; expected {_expected(problem)}"
 
 
@@ -229,13 +243,15 @@ def _known_keys(location: Sequence[int | str]) -> str:
     model: object = Settings
     for part in location[:-1]:
         if isinstance(part, str) and isinstance(model, type) and issubclass(model, Section):
-            model = model.model_fields[part].annotation
-    if location[0] == "sources":
-        from worker.config.schema import SourceSettings
-
-        model = SourceSettings
+            model = _section_in(model.model_fields[part].annotation)
     known = sorted(model.model_fields) if isinstance(model, type) and issubclass(model, Section) else []
     return "one of " + ", ".join(known)
+
+
+def _section_in(annotation: object) -> object:
+    """Return the section that a field holds, optional or in a list; the annotation itself if it holds none."""
+    within = (each for each in get_args(annotation) if isinstance(each, type) and issubclass(each, Section))
+    return next(within, annotation)
 
 
 def _expected(problem: ErrorDetails) -> str:
@@ -251,8 +267,13 @@ def _quoted(value: object, *, place: Sequence[int | str] = ()) -> str:
         value = {**value, "password_hash": "***"}
     if tuple(place)[:2] == ("web", "password_hash"):
         value = "***"  # perhaps the password itself
-    text = json.dumps(_masked(value, mask_url if place[:1] == ("store",) else _without_login), ensure_ascii=False)
+    masking = _MASKS.get(str(place[0]) if place else "", _without_login)
+    text = json.dumps(_masked(value, masking), ensure_ascii=False)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+_MASKS: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType({"store": mask_url, "notify": lambda _: "***"})
+"""How the texts in a section are shown that holds secrets."""
 
 
 def _masked(value: object, masking: Callable[[str], str]) -> object:

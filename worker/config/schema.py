@@ -15,17 +15,28 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from worker.config.types import (
+    REFUSED_FOR,
+    AddressPattern,
     Archive,
     Cron,
     Duration,
     DurationOrZero,
     Endpoint,
+    HeaderName,
+    HeaderValue,
+    Host,
+    Https,
     Language,
     Listen,
     Network,
     PasswordHash,
     Paths,
     Pattern,
+    Phrase,
+    ProxyAddress,
+    Purpose,
+    Secret,
+    SecretAddress,
     Share,
     Signal,
     Since,
@@ -55,6 +66,7 @@ _KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "article_pattern": ("listing",),
         "max_age": ("sitemap",),
         "archive": _POLLED_KINDS,
+        **dict.fromkeys(("headers", "cookies_file", "login", "login_hosts", "proxy"), (*_POLLED_KINDS, "urls")),
     }
 )
 """The source kinds that use a key; a key that is not listed applies to all kinds."""
@@ -91,12 +103,13 @@ class SeedSettings(Section):
     clean: Literal["auto"] | bool = "auto"  # True: the texts were scraped, with other matter around the article
 
 
+_DEFAULT_AGENT: Final = "corpus-worker/1.0 (+https://example.org/about-our-crawler)"
+
+
 class FetchSettings(Section):
     """How pages are fetched."""
 
-    user_agent: Annotated[str, Field(min_length=1, pattern=r"^[\x20-\x7e]+$")] = (
-        "corpus-worker/1.0 (+https://example.org/about-our-crawler)"
-    )
+    user_agent: Annotated[str, Field(min_length=1, pattern=r"^[\x20-\x7e]+$")] = _DEFAULT_AGENT
     per_host_delay: DurationOrZero = timedelta(seconds=2)  # a longer Crawl-delay in robots.txt is used instead
     per_host_connections: Annotated[int, Field(ge=1, le=16)] = 1
     max_connections: Annotated[int, Field(ge=1, le=1000)] = 32  # over all hosts
@@ -108,6 +121,20 @@ class FetchSettings(Section):
     allow_networks: tuple[Network, ...] = Field(default=(), strict=False)  # private networks, refused by default
     connect_to: dict[Endpoint, Endpoint] = Field(default_factory=dict)  # like curl --connect-to
     ca_file: str = ""  # additional certificate authorities, PEM
+    signature_key: str = ""  # PEM file of an Ed25519 key that signs requests (Web Bot Auth); empty: not signed
+    signature_agent: Https = ""  # where sites find its public key
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        """Check that sites can find the key of a signature."""
+        if bool(self.signature_key) != bool(self.signature_agent):
+            raise ValueError('both "signature_key" and "signature_agent", or neither of them')
+        return self
+
+    @property
+    def has_default_agent(self) -> bool:
+        """Whether the user agent is exactly the shipped one, which names nobody: it is for loopback alone."""
+        return self.user_agent == _DEFAULT_AGENT
 
 
 class ExtractSettings(Section):
@@ -120,9 +147,35 @@ class ExtractSettings(Section):
 
 
 class RightsSettings(Section):
-    """Which rights signals of a page cause its article to be refused."""
+    """What the corpus is for, and which rights signals of a page cause its article to be refused.
 
+    Nothing is refused where neither is set. "research" refuses nothing by itself: Article 3 of Directive (EU) 2019/790
+    lets research organisations mine what they may read, whatever is reserved.
+    """
+
+    purpose: Purpose = ""
     refuse: tuple[Signal, ...] = Field(default=(), strict=False)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """All signals that are refused: those in `refuse`, and those that deny the purpose."""
+        return tuple(dict.fromkeys((*self.refuse, *REFUSED_FOR.get(self.purpose, ()))))
+
+
+class FilterRules(Section):
+    """Rules that articles match: any word, section, address or host of these."""
+
+    words: tuple[Phrase, ...] = Field(default=(), strict=False)  # in the title or the text, as whole words
+    sections: tuple[Phrase, ...] = Field(default=(), strict=False)  # as the page names its section
+    addresses: tuple[AddressPattern, ...] = Field(default=(), strict=False)  # host and path, * for any text
+    hosts: tuple[Host, ...] = Field(default=(), strict=False)  # with the hosts below each
+
+
+class FilterSettings(Section):
+    """Which articles are rejected: those that `block` matches, and those that a list of `keep` does not match."""
+
+    keep: FilterRules = FilterRules()
+    block: FilterRules = FilterRules()
 
 
 class DedupeSettings(Section):
@@ -202,6 +255,23 @@ class SourceSettings(Section):
     max_age: Duration = timedelta(days=30)  # of a sitemap's entries
     since: Since | None = None  # older articles are not stored
     archive: Archive = ""  # archive pages by date, for backfill
+    keep: FilterRules | None = None  # rules for articles of this source, beside those of [filter]
+    block: FilterRules | None = None
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)  # sent to the host of `url` alone
+    cookies_file: str = ""  # in the format of Netscape
+    login: Secret = ""  # "env:NAME", which holds user:password
+    login_hosts: tuple[Word, ...] = Field(default=(), strict=False)  # further hosts for headers, cookies and login
+    proxy: ProxyAddress = ""
+
+    @model_validator(mode="after")
+    def _logged_in(self) -> Self:
+        """Check that a request has one login and each header once."""
+        names = [name.lower() for name in self.headers]
+        if self.login and "authorization" in names:
+            raise ValueError('at most one of "login" and the header Authorization')
+        if len(set(names)) < len(names):
+            raise ValueError("each header once, whatever its case")
+        return self
 
     @model_validator(mode="after")
     def _located(self) -> Self:
@@ -220,6 +290,11 @@ class SourceSettings(Section):
         if self.every and self.cron:
             raise ValueError('at most one of "every" and "cron"')
         return self
+
+    @property
+    def identifies(self) -> bool:
+        """Whether its requests carry anything of their own, or go through a proxy."""
+        return bool(self.headers or self.login or self.cookies_file or self.proxy)
 
     def source(self) -> Source:
         """Return the source as the type that the pipeline uses."""
@@ -296,6 +371,12 @@ class WebSettings(Section):
         return self
 
 
+class NotifySettings(Section):
+    """Where messages for a person are sent; addresses of apprise, which hold passwords and are never shown."""
+
+    urls: tuple[SecretAddress, ...] = Field(default=(), strict=False)
+
+
 class LogSettings(Section):
     """The format of the log."""
 
@@ -310,10 +391,12 @@ class Settings(Section):
     fetch: FetchSettings = FetchSettings()
     extract: ExtractSettings = ExtractSettings()
     rights: RightsSettings = RightsSettings()
+    filter: FilterSettings = FilterSettings()
     dedupe: DedupeSettings = DedupeSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     daemon: DaemonSettings = DaemonSettings()
     web: WebSettings = WebSettings()
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     sources: tuple[SourceSettings, ...] = Field(default=(), strict=False)
 
@@ -326,6 +409,12 @@ class Settings(Section):
                 raise ValueError(f'source names that differ (found "{source.name}" twice)')
             seen.add(source.name)
         return self
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether any rule keeps articles out."""
+        rules = (self.filter.keep, self.filter.block, *(each for own in self.sources for each in (own.keep, own.block)))
+        return any(each is not None and each != FilterRules() for each in rules)
 
     def warnings(self) -> tuple[str, ...]:
         """Return a sentence for each unused or former key of a valid configuration; these become errors in 0.3."""

@@ -8,14 +8,18 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
-from typing import Annotated, Final
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
+from worker.charset.characters import fold
+from worker.errors import SourceError
 from worker.schedule.poll_interval import check_cron
+from worker.urls import host_of
 
 # Parsing and formatting of durations ("15m") and sizes ("10MB") as written in the configuration and on pages.
 
@@ -222,6 +226,39 @@ def _archive(value: str) -> str:
     return value
 
 
+def _phrase(value: str) -> str:
+    """Return words to look for, which need a letter or digit; raises ValueError."""
+    if not fold(value):
+        raise ValueError('words or a name with letters or digits, such as "xổ số"')
+    return value
+
+
+def _bare_host(value: str) -> str:
+    """Return a host without port in its normal form; raises ValueError."""
+    try:
+        host = host_of(f"https://{value}/") if re.fullmatch(r"[\w.-]{1,253}", value) else ""
+    except SourceError:
+        host = ""
+    if not host:
+        raise ValueError('a host such as "news.example", which stands for the hosts below it as well')
+    return host
+
+
+def _address_pattern(value: str) -> str:
+    """Return a pattern of addresses: a host or `*`, and a path in which `*` stands for any text; raises ValueError."""
+    host, slash, path = value.partition("/")
+    wrong = (
+        'a host, or "*" for any, and a path in which * stands for any text, without "https://": '
+        '"news.example/video/*", "*/video/*"'
+    )
+    if not slash or any(map(str.isspace, path)):
+        raise ValueError(wrong)
+    try:
+        return f"{host if host == '*' else _bare_host(host)}/{path}"
+    except ValueError:
+        raise ValueError(wrong) from None
+
+
 def _cron(value: str) -> str:
     """Return fixed times that the scheduler can read, or empty text; raises ValueError."""
     try:
@@ -235,6 +272,58 @@ def _cron(value: str) -> str:
 def _web_address(value: str) -> str:
     if value and not re.match(r"https?://[^/\s]", value):
         raise ValueError("an address that starts with http:// or https://")
+    return value
+
+
+def _secret_address(value: SecretStr) -> SecretStr:
+    """Return an address with a scheme; raises ValueError, which does not repeat it."""
+    if not re.match(r"[a-z][a-z0-9+]*://.", value.get_secret_value(), re.IGNORECASE):
+        raise ValueError('an address of apprise such as "mailto://…", "tgram://…" or "json://…"')
+    return value
+
+
+def _https(value: str) -> str:
+    if value and not re.fullmatch(r"https://[!#$%&'()*+,./:;=?@\[\]_~\w-]+", value, re.ASCII):
+        raise ValueError("an address that starts with https://")
+    return value
+
+
+_OUR_HEADERS: Final = frozenset(
+    {
+        "accept-encoding", "connection", "content-length", "expect", "host", "if-modified-since", "if-none-match",
+        "keep-alive", "proxy-authorization", "range", "signature", "signature-agent", "signature-input", "te",
+        "trailer", "transfer-encoding", "upgrade", "user-agent",
+    }
+)  # fmt: skip
+"""Request headers that the fetcher sets itself, because it relies on them or because they say who it is."""
+_FROM_ENVIRONMENT: Final = r"env:[A-Za-z_][A-Za-z0-9_]*"
+
+
+def _header_name(value: str) -> str:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+        raise ValueError("the name of a header")
+    if value.lower() in _OUR_HEADERS:
+        raise ValueError(f"another header than {value}, which the worker sets itself")
+    return value
+
+
+def _header_value(value: str) -> str:
+    if value.startswith("env:") and not re.fullmatch(_FROM_ENVIRONMENT, value):
+        raise ValueError('"env:NAME" with the name of an environment variable')
+    if value != value.strip() or not (value.isascii() and value.isprintable()):
+        raise ValueError("printable ASCII without blanks around it")
+    return value
+
+
+def _secret(value: str) -> str:
+    if value and not re.fullmatch(_FROM_ENVIRONMENT, value):
+        raise ValueError('"env:NAME", an environment variable that holds user:password')
+    return value
+
+
+def _proxy_address(value: str) -> str:
+    if value and not re.fullmatch(rf"http://\S+|{_FROM_ENVIRONMENT}", value):
+        raise ValueError('"http://host:port", or "env:NAME" for an environment variable that holds this')
     return value
 
 
@@ -320,7 +409,28 @@ Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
 Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Phrase = Annotated[str, AfterValidator(_phrase)]
+"""Words that are looked for in titles and texts, or the name of a section."""
+Host = Annotated[str, AfterValidator(_bare_host)]
+AddressPattern = Annotated[str, AfterValidator(_address_pattern)]
 Cron = Annotated[str, AfterValidator(_cron)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+Https = Annotated[str, AfterValidator(_https)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+Secret = Annotated[str, AfterValidator(_secret)]
+"""The name of an environment variable that holds a secret, as `env:NAME`, or empty."""
+ProxyAddress = Annotated[str, AfterValidator(_proxy_address)]
+Purpose = Literal["", "ai-train", "ai-input", "search", "research"]
+REFUSED_FOR: Final[Mapping[Purpose, tuple[str, ...]]] = MappingProxyType(
+    {
+        "ai-train": ("ai-train", "noai", "tdm-reservation", "use-immediate", "use-reference"),
+        "ai-input": ("ai-input", "noai", "tdm-reservation", "use-immediate", "use-reference"),
+        "search": ("search", "noindex", "use-immediate"),
+    }
+)
+"""The signals by which a site denies its texts to a purpose; docs/reference.md says where each is specified."""
 Archive = Annotated[str, AfterValidator(_archive)]
+SecretAddress = Annotated[SecretStr, AfterValidator(_secret_address)]
+"""An address that holds a password: it is shown as `***` wherever settings are printed."""
 StoreUrl = Annotated[str, AfterValidator(_store_url)]

@@ -37,7 +37,8 @@ SELECT title, source, published_at FROM 'data/SPLIT-*.parquet' WHERE words > 500
 """
 _RIGHTS: Final = """\
 The texts belong to their authors and publishers; this data set gives no licence to them. What a page says about its use
-is recorded with its text in `robots`, `tdm_reservation` (TDM Reservation Protocol), `licence` and `copyright_holder`.
+is recorded with its text in `robots`, `tdm_reservation` (TDM Reservation Protocol), `content_usage` (IETF AIPREF),
+`content_signal` (Content Signals), `licence` and `copyright_holder`.
 Texts that are removed later are in `delta/removed.parquet` of the next release: apply it."""
 _APPLYING: Final = """
 ```sql
@@ -84,7 +85,8 @@ class ReleaseSummary:
 
     def _count_rights(self, text: StoredArticle) -> None:
         rights = text.article.rights
-        self._rights["robots"].update(rights.robots)
+        for name in ("robots", "content_usage", "content_signal"):
+            self._rights[name].update(getattr(rights, name))
         for name, value in (("tdm_reservation", rights.tdm_reservation), ("licence", rights.licence)):
             if value:
                 self._rights[name][value] += 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -91,6 +91,8 @@ COLUMNS: Final = (
     ExportColumn("first_seen", "time", lambda text: _facts(text).first_seen, "first fetch of a text of the cluster"),
     ExportColumn("last_seen", "time", lambda text: _facts(text).last_seen, "last fetch of a new text of the cluster"),
     ExportColumn("first_host", "text", lambda text: _facts(text).first_host, "host that published it first"),
+    ExportColumn("content_usage", "texts", lambda text: list(text.article.rights.content_usage), "`Content-Usage`"),
+    ExportColumn("content_signal", "texts", lambda text: list(text.article.rights.content_signal), "`Content-Signal`"),
 )
 """The columns of every export and release."""
 COPY_COLUMNS: Final = (
@@ -109,17 +111,13 @@ def previewed_fields(article: Article) -> dict[str, object]:
     """Return the fields that `extract` prints of an article that is not stored, times as `datetime`."""
     shown = StoredArticle(id=0, article=article, cluster=0, revision=1, head=True, relation=Relation.UNIQUE)
     values = {column.name: column.value(shown) for column in COLUMNS if column.name in _PREVIEWED}
-    values["rights"] = _rights_values(article.rights)
+    values["rights"] = rights_values(article.rights)
     return {name: values[name] for name in _PREVIEWED}
 
 
-def _rights_values(rights: Rights) -> dict[str, object]:
-    return {
-        "robots": list(rights.robots),
-        "tdm_reservation": rights.tdm_reservation,
-        "licence": rights.licence,
-        "copyright_holder": rights.copyright_holder,
-    }
+def rights_values(rights: Rights) -> dict[str, object]:
+    """Return the rights signals of a page as JSON values, by the names of their columns."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rights).items()}
 
 
 def row_of(text: StoredArticle, columns: Sequence[ExportColumn]) -> dict[str, object]:
@@ -190,8 +188,7 @@ def condition(written: str, columns: Sequence[ExportColumn]) -> ColumnCondition:
 
 def _signals(text: StoredArticle) -> list[str]:
     """Return the rights signals of a text, by the names that `rights.refuse` has for them."""
-    rights = text.article.rights
-    return [*rights.robots, *(["tdm-reservation"] if rights.tdm_reservation == "1" else [])]
+    return list(text.article.rights.signals)
 
 
 _RIGHTS_COLUMN: Final = ExportColumn(_RIGHTS, "texts", _signals, "rights signals, as `rights.refuse` names them")

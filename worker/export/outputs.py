@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import unquote, urlsplit
 
-from worker.errors import UsageError
+from worker.errors import UsageError, install_hint
 from worker.files.atomic import atomic_folder, clean_up_on_signal, open_output, random_name
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:://|::)")
@@ -132,9 +132,7 @@ def _remote_store(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise UsageError(
-            f'{shown_output(url)}: a remote output needs fsspec: run `pip install "corpus-worker[remote]"`'
-        ) from None
+        raise UsageError(f"{shown_output(url)}: a remote output needs fsspec: {install_hint('remote')}") from None
     found: tuple[Any, str] = _of_remote(url, url_to_fs, url)
     if not found[1].rstrip("/") or url.endswith("/"):
         raise UsageError(f"{shown_output(url)}: names no file; add its name to --output")

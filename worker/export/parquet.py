@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
-from worker.errors import UsageError
+from worker.errors import UsageError, install_hint
 from worker.export.columns import ExportColumn
 from worker.models import ORIGIN_FIELDS, StoredArticle
 
@@ -43,7 +43,7 @@ def require_pyarrow(what: str) -> None:
     try:
         import pyarrow as pa  # noqa: F401
     except ImportError:
-        raise UsageError(f'{what} needs pyarrow: run `pip install "corpus-worker[parquet]"`') from None
+        raise UsageError(f"{what} needs pyarrow: {install_hint('parquet')}") from None
 
 
 def arrow_schema(columns: Sequence[ExportColumn]) -> pa.Schema:

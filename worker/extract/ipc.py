@@ -53,7 +53,7 @@ def extract_rules(settings: Settings) -> ExtractRules:
         timeout=own.timeout,
         min_words=own.min_words,
         languages=own.languages,
-        refuse=settings.rights.refuse,
+        refuse=settings.rights.refused,
     )
 
 

@@ -2,8 +2,8 @@
 
 Each rejection is an ExtractError with a reason and the number that decided. The language detector is here, too, and the
 rights signals. These are always recorded; the configuration says which of them reject a page. They come from the robots
-meta element and `X-Robots-Tag`, the TDM Reservation Protocol (W3C community report), `rel=license`, and schema.org's
-`license` and `copyrightHolder`.
+meta element and `X-Robots-Tag`, the TDM Reservation Protocol (W3C community report), `Content-Usage` and
+`Content-Signal`, `rel=license`, and schema.org's `license` and `copyrightHolder`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.charset.characters import clean_line, count_words
 from worker.errors import ExtractError, FetchBlocked
 from worker.extract.document import Document
 from worker.extract.ipc import ExtractRules
-from worker.models import Rights
+from worker.models import Rights, signal_statements, strictest, usage_statements
 from worker.urls import refresh_target
 
 _GONE = re.compile(
@@ -135,19 +135,21 @@ _ROBOTS_META = ("robots", "googlebot", "googlebot-news", "bingbot", "corpus-work
 def require_rights(document: Document, refuse: Iterable[str]) -> Rights:
     """Return the page's rights signals; raise FetchBlocked (`rights`) for one that the rules refuse."""
     rights = find_rights(document)
-    if signal := refused_signal(rights, refuse):
+    if signal := rights.refused_by(refuse):
         raise FetchBlocked(f"the page reserves its rights: {signal}", reason="rights")
     return rights
 
 
 def find_rights(document: Document) -> Rights:
     """Return the page's rights signals, as written."""
-    json_ld = document.json_ld
+    json_ld, robots = document.json_ld, _robots_values(document)
     return Rights(
-        robots=tuple(sorted(_robots(document))),
+        robots=tuple(sorted(set(_directives(robots)))),
         tdm_reservation=_reservation(document),
         licence=clean_line(json_ld.licence or next(iter(document.links.get("license", ())), "")),
         copyright_holder=clean_line(json_ld.copyright_holder),
+        content_usage=_statements(document, "content-usage"),
+        content_signal=_statements(document, "content-signal", *robots),  # `X-Robots-Tag: ai-train=no` is one, too
     )
 
 
@@ -158,30 +160,30 @@ def _reservation(document: Document) -> str:
     return own or headers.get("well-known-tdm-reservation", "")
 
 
-def _robots(document: Document) -> set[str]:
-    said: list[str] = [document.headers.get("x-robots-tag", "")]
+def _statements(document: Document, name: str, *others: str) -> tuple[str, ...]:
+    """Return the statements under a name: of the response, of the page, and of the site's robots.txt."""
+    read = usage_statements if name == "content-usage" else signal_statements
+    headers = document.headers
+    places = (headers.get(name, ""), *document.meta.get(name, ()), headers.get(f"robots-{name}", ""), *others)
+    return tuple(f"{label}={value}" for label, value in strictest(map(read, places)).items())
+
+
+def _robots_values(document: Document) -> list[str]:
+    """Return the values of X-Robots-Tag and of the robots meta elements."""
+    said = [document.headers.get("x-robots-tag", "")]
     for name in _ROBOTS_META:
         said.extend(document.meta.get(name, ()))
-    return set(_directives(said))
+    return said
 
 
 def _directives(values: Iterable[str]) -> Iterable[str]:
     for value in values:
         for part in value.lower().split(","):
             # `googlebot: noindex` addresses one crawler; `max-snippet:-1` has a number and forbids nothing.
-            name = part.rpartition(":")[2].strip() if part.count(":") == 1 and "no" in part else part.strip()
+            head, colon, tail = part.partition(":")
+            name = (tail if colon and not head.strip().startswith("max-") else part).strip()
             if _DIRECTIVE.fullmatch(name) and name not in {"index", "follow", "all"}:
                 yield name
-
-
-def refused_signal(rights: Rights, refuse: Iterable[str]) -> str:
-    """Return the first of the page's signals that the rules refuse, an empty string if there is none."""
-    present = set(rights.robots)
-    if rights.tdm_reservation == "1":
-        present |= {"tdm", "tdm-reservation"}
-    if "none" in present:
-        present |= {"noindex", "nofollow"}
-    return next((signal for signal in refuse if signal.lower() in present), "")
 
 
 # Language identification, offline. No other module uses py3langid.

@@ -9,14 +9,17 @@ for `--dry-run` and `doctor`. `InMemoryHostStore` stands in for the store's host
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final, Self
 
 import httpx
 
-from worker.config.schema import FetchSettings
-from worker.errors import ConfigurationError, FetchError
+from worker.config.schema import FetchSettings, Settings
+from worker.errors import FetchError
 from worker.fetch.http.connections import Connections, TlsContext
 from worker.fetch.http.network_backend import GuardedBackend, parse_connect_to
 from worker.fetch.http.semantics import (
@@ -34,18 +37,19 @@ from worker.fetch.http.semantics import (
     validators_in,
 )
 from worker.fetch.http.ssrf import (
-    Network,
     Resolve,
     Resolver,
     check_url,
-    parse_networks,
+    configured_networks,
     parse_url,
     resolve_location,
     url_host,
     url_origin,
 )
+from worker.fetch.identity import NO_ACCESS, SourceAccess, make_signer, read_access
 from worker.fetch.politeness import CircuitBreakers, HostRateLimiter
 from worker.fetch.request import (
+    FetchContext,
     FetchTrace,
     HttpRequest,
     HttpResponse,
@@ -59,7 +63,7 @@ from worker.fetch.request import (
     refresh_redirect,
 )
 from worker.fetch.robots import ALLOW_ALL, Robots
-from worker.fetch.site_policies import HEADER, RobotsCache, TdmrepCache
+from worker.fetch.site_policies import HEADER, RobotsCache, TdmrepCache, refuse_usage, usage_headers
 from worker.models import Page, Request, Validators
 from worker.ports import Clock, HostHealth, HostRegistry, RobotsRecord, RunInThread
 
@@ -69,6 +73,7 @@ MAX_REDIRECTS = 10
 # URLs whose conditional requests are counted. Only sources are requested conditionally and often; this many take about
 # two megabytes, and a URL that drops out merely starts counting again.
 MAX_TRACKED_URLS = 10_000
+NO_SOURCES: Final[Mapping[str, SourceAccess]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +90,8 @@ class HttpFetcher:
     """A `ports.Fetcher` over HTTP and HTTPS.
 
     `resolve` looks up names (default: the system's resolver, in threads). `read_tdmrep` also fetches the
-    `/.well-known/tdmrep.json` of every site, once a day. Raises ConfigurationError if a setting cannot be used
+    `/.well-known/tdmrep.json` of every site, once a day. Pages of which robots.txt states what is in `refuse` are not
+    fetched. Raises ConfigurationError if a setting cannot be used
     (`ca_file`, `connect_to`, `allow_networks`).
     """
 
@@ -98,14 +104,22 @@ class HttpFetcher:
         offload: RunInThread,
         resolve: Resolve | None = None,
         read_tdmrep: bool = True,
+        refuse: Collection[str] = (),
+        access: Mapping[str, SourceAccess] = NO_SOURCES,
     ) -> None:
         self._settings = settings
+        self._refuse = refuse
+        self._access = access
         self._read_tdmrep = read_tdmrep
         self._clock = clock
-        self._networks = _networks(settings.allow_networks)
+        self._networks = configured_networks(settings.allow_networks)
         self._resolver = Resolver()
-        connect_to = parse_connect_to(settings.connect_to)
-        backend = GuardedBackend(resolve=resolve or self._resolver, networks=self._networks, connect_to=connect_to)
+        backend = GuardedBackend(
+            resolve=resolve or self._resolver,
+            networks=self._networks,
+            connect_to=parse_connect_to(settings.connect_to),
+            only_loopback=settings.has_default_agent,
+        )
         self._connections = Connections(
             backend,
             TlsContext(settings.ca_file),
@@ -136,6 +150,22 @@ class HttpFetcher:
             breakers=CircuitBreakers(clock=self._clock, hosts=hosts, offload=offload),
             networks=self._networks,
             user_agent=settings.user_agent,
+            clock=self._clock,
+            signer=make_signer(settings) if settings.signature_key else None,
+        )
+
+    @classmethod
+    def of(cls, settings: Settings, *, clock: Clock, hosts: HostRegistry, offload: RunInThread) -> Self:
+        """Return the fetcher of a configuration; raises ConfigurationError if it cannot be used."""
+        return cls(
+            settings.fetch,
+            clock=clock,
+            hosts=hosts,
+            offload=offload,
+            refuse=settings.rights.refused,
+            access=read_access(settings.sources, os.environ)
+            if any(each.identifies for each in settings.sources)
+            else {},
         )
 
     async def fetch(self, request: Request, *, observe: StepObserver = ignore_step) -> Page:
@@ -144,17 +174,19 @@ class HttpFetcher:
         `observe` is called with each step. Raises FetchBlocked where fetching is forbidden (robots.txt, SSRF checks),
         and FetchError for everything else that prevents a page.
         """
-        deadline = PausableDeadline(self._settings.deadline)
+        context = FetchContext(
+            deadline=PausableDeadline(self._settings.deadline), observe=observe, access=self._access_of(request)
+        )
         to_send = self._with_due_validators(request)
         start = await self._redirects.starting_url(request)
         try:
-            final = await self._follow_redirects(to_send, start, deadline, observe)
-            page = self._page(to_send, final, deadline)
+            final = await self._follow_redirects(to_send, start, context)
+            page = self._page(to_send, final, context.deadline)
         except FetchError:
             await self._redirects.forget(request, start=start)
             raise
         await self._redirects.remember(page, start=start)
-        page = await self._with_reservation(page, request, deadline, observe)
+        page = await self._with_site_rights(page, request, context)
         if observe is not ignore_step:
             for step in page_steps(page):
                 observe(step)
@@ -173,7 +205,10 @@ class HttpFetcher:
         """Return the parsed robots.txt for a URL; raises FetchBlocked or FetchError if it cannot be read."""
         parsed = parse_url(url)
         check_url(parsed, self._networks)
-        return await self._robots_cache.robots(parsed, PausableDeadline(self._settings.deadline), ignore_step)
+        context = FetchContext(
+            deadline=PausableDeadline(self._settings.deadline), access=self._access_of(Request(url=url))
+        )
+        return await self._robots_cache.robots(parsed, context)
 
     async def sitemaps(self, url: str) -> tuple[str, ...]:
         """Return the sitemaps listed in the robots.txt of a URL's site; raises FetchError."""
@@ -186,9 +221,14 @@ class HttpFetcher:
         # Aborted sockets are closed in the next iteration of the event loop: let it run once, in case it ends now.
         await self._clock.sleep(timedelta(0))
 
-    async def _follow_redirects(
-        self, request: Request, start: str, deadline: PausableDeadline, observe: StepObserver
-    ) -> _FinalResponse:
+    def _access_of(self, request: Request) -> SourceAccess:
+        """Return the access of the request's source; for one that is not configured, that of a source for the URL."""
+        if request.source in self._access:
+            return self._access[request.source]
+        origin = url_origin(parse_url(request.url))
+        return next((access for access in self._access.values() if origin in access.origins), NO_ACCESS)
+
+    async def _follow_redirects(self, request: Request, start: str, context: FetchContext) -> _FinalResponse:
         # `permanent` is the end of the permanent redirects so far, until the first redirect of another kind ends the
         # leading run. A redirect that an earlier fetch found counts as the first of them.
         url, cookies, leading = parse_url(start), Cookies(), True
@@ -197,29 +237,26 @@ class HttpFetcher:
         while True:
             sent = cookies.header(url_origin(url))
             _refuse_loop(seen, str(url), sent.get("Cookie", ""))
-            response = await self._send(url, request, sent, deadline, observe)
+            response = await self._send(url, request, sent, context)
             next_url = _next_url(url, response)
             if next_url is None:
                 known = permanent is not None and permanent == start
                 return _FinalResponse(url=url, response=response, permanent_url=permanent, moved_before=known)
             how = response.status if response.status in REDIRECTS else "refresh"
-            observe(Step(what="redirect", detail=f"{how} to {str(next_url)[:200]}", url=str(url)))
+            context.observe(Step(what="redirect", detail=f"{how} to {str(next_url)[:200]}", url=str(url)))
             cookies.store(url_origin(url), response.headers.get_list("set-cookie"))
             url = next_url
             leading = leading and response.status in PERMANENT
             permanent = str(url) if leading else permanent
 
     async def _send(
-        self,
-        url: httpx.URL,
-        request: Request,
-        cookies: Mapping[str, str],
-        deadline: PausableDeadline,
-        observe: StepObserver,
+        self, url: httpx.URL, request: Request, cookies: Mapping[str, str], context: FetchContext
     ) -> HttpResponse:
         """Send one request of a fetch, to its first URL or the target of a redirect."""
         check_url(url, self._networks)
-        robots = await self._robots_cache.check(url, deadline, observe) if self._settings.obey_robots else ALLOW_ALL
+        robots = await self._robots_cache.check(url, context) if self._settings.obey_robots else ALLOW_ALL
+        if request.accept == "page":
+            refuse_usage(robots, url, self._refuse)
         http_request = HttpRequest(
             url=url,
             accept=accept_header(request.accept),
@@ -228,18 +265,19 @@ class HttpFetcher:
             headers={**condition_headers(request.validators), **cookies},
             delay=robots.crawl_delay,
         )
-        return await self._runner.run(http_request, deadline, observe)
+        return await self._runner.run(http_request, context)
 
-    async def _with_reservation(
-        self, page: Page, request: Request, deadline: PausableDeadline, observe: StepObserver
-    ) -> Page:
-        """Add the reservation of the site's `/.well-known/tdmrep.json` to the headers of a page, if there is one."""
-        if not self._read_tdmrep or request.accept != "page" or page.status == 304:
+    async def _with_site_rights(self, page: Page, request: Request, context: FetchContext) -> Page:
+        """Add to the headers of a page what its site states about the use: in robots.txt, and in tdmrep.json."""
+        if page.status == 304:
             return page
         url = parse_url(page.final_url)
-        robots = await self._robots_cache.robots(url, deadline, observe) if self._settings.obey_robots else ALLOW_ALL
-        reservation = await self._tdmrep_cache.reservation(url, robots, deadline, observe)
-        return replace(page, headers={**page.headers, HEADER: reservation}) if reservation else page
+        robots = await self._robots_cache.robots(url, context) if self._settings.obey_robots else ALLOW_ALL
+        found = usage_headers(robots, page.final_url)
+        if self._read_tdmrep and request.accept == "page":
+            reservation = await self._tdmrep_cache.reservation(url, robots, context)
+            found |= {HEADER: reservation} if reservation else {}
+        return replace(page, headers={**page.headers, **found}) if found else page
 
     def _page(self, request: Request, final: _FinalResponse, deadline: PausableDeadline) -> Page:
         """Return the page of a response; raises FetchError for a status that is no page."""
@@ -306,13 +344,6 @@ def _wants_body(status: int, headers: httpx.Headers, accept: str) -> bool:
         return False
     check_content_type(headers.get("content-type"), accept)
     return True
-
-
-def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    try:
-        return parse_networks(texts)
-    except ValueError as exc:
-        raise ConfigurationError(f'fetch.allow_networks: {exc}; write for example "127.0.0.0/8"') from exc
 
 
 class InMemoryHostStore:

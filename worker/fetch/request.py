@@ -2,8 +2,9 @@
 
 `RequestRunner.run` checks the URL (SSRF), the circuit breaker and the rate limit, sends the request, and reads the body
 if the caller wants it. It follows no redirects and accepts any status; `client.HttpFetcher` does both. The other parts
-belong to one fetch as well: its trace (`Step`, `FetchTrace`), its deadline (`PausableDeadline`), redirects written in a
-page (`refresh_redirect`), and permanent redirects known from earlier fetches (`PermanentRedirects`).
+belong to one fetch as well: what its requests share (`FetchContext`), its trace (`Step`, `FetchTrace`), its deadline
+(`PausableDeadline`), redirects written in a page (`refresh_redirect`), and permanent redirects known from earlier
+fetches (`PermanentRedirects`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from worker.charset import decode
 from worker.errors import FetchError
 from worker.fetch.http.connections import LIBRARY_ERRORS, Connections, Header, RawResponse, to_fetch_error
 from worker.fetch.http.content_encoding import ACCEPT_ENCODING, BodyDecoder, size_error
-from worker.fetch.http.ssrf import Network, check_url, resolve_location, url_host
+from worker.fetch.http.ssrf import Network, check_url, resolve_location, url_host, url_origin
+from worker.fetch.identity import NO_ACCESS, RequestSigner, SourceAccess
 from worker.fetch.politeness import CircuitBreakers, HostRateLimiter, HostSlot, SlotMissed
 from worker.models import Page, Request
-from worker.ports import HostRegistry, RunInThread
+from worker.ports import Clock, HostRegistry, RunInThread
 from worker.urls import refresh_target
 
 
@@ -144,8 +146,17 @@ class PausableDeadline:
             limit.reschedule(end + paused_s)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchContext:
+    """What all requests of one fetch share, those for robots.txt and the targets of redirects included."""
+
+    deadline: PausableDeadline
+    observe: StepObserver = ignore_step
+    access: SourceAccess = NO_ACCESS
+
+
 class RequestRunner:
-    """Sends single requests through the circuit breaker and the rate limiter."""
+    """Sends single requests through the circuit breaker and the rate limiter; `signer` signs each of them."""
 
     def __init__(
         self,
@@ -155,70 +166,95 @@ class RequestRunner:
         breakers: CircuitBreakers,
         networks: tuple[Network, ...],
         user_agent: str,
+        clock: Clock,
+        signer: RequestSigner | None = None,
     ) -> None:
+        self._clock = clock
+        self._signer = signer
         self._connections = connections
         self._limiter = limiter
         self._breakers = breakers
         self._networks = networks
         self._user_agent = user_agent
 
-    async def run(self, request: HttpRequest, deadline: PausableDeadline, observe: StepObserver) -> HttpResponse:
+    async def run(self, request: HttpRequest, context: FetchContext) -> HttpResponse:
         """Return the response, whatever its status; raises FetchBlocked or FetchError where there is none."""
         check_url(request.url, self._networks)
         missed: SlotMissed | None = None
         while True:
             try:
-                return await self._run_once(request, deadline, observe, missed)
+                return await self._run_once(request, context, missed)
             except SlotMissed as again:
                 missed = again
 
-    async def _run_once(
-        self, request: HttpRequest, deadline: PausableDeadline, observe: StepObserver, missed: SlotMissed | None
-    ) -> HttpResponse:
+    async def _run_once(self, request: HttpRequest, context: FetchContext, missed: SlotMissed | None) -> HttpResponse:
         """Wait for a slot and send the request; raises SlotMissed if its slot passed before it could be sent."""
         host = url_host(request.url)
         await self._breakers.raise_if_paused(host)
         async with self._limiter.acquire(host, delay=request.delay, missed=missed) as slot:
             # The request ahead of this one may have opened the circuit meanwhile.
             await self._breakers.raise_if_paused(host)
-            observe(Step(what="turn", detail=f"after {slot.waited.total_seconds():.2f} s", url=str(request.url)))
+            context.observe(
+                Step(what="turn", detail=f"after {slot.waited.total_seconds():.2f} s", url=str(request.url))
+            )
             try:
-                response = await self._exchange(request, slot, deadline, observe)
+                response = await self._exchange(request, slot, context)
             except FetchError as error:
                 await self._breakers.record_failure(host, error)
                 raise
             await self._breakers.record_response(host, response.status, response.headers)
             return response
 
-    async def _exchange(
-        self, request: HttpRequest, slot: HostSlot, deadline: PausableDeadline, observe: StepObserver
-    ) -> HttpResponse:
+    async def _exchange(self, request: HttpRequest, slot: HostSlot, context: FetchContext) -> HttpResponse:
         try:
-            async with deadline.running():
-                return await self._send(request, _PacedSend(slot, deadline), observe)
+            async with context.deadline.running():
+                return await self._send(request, _PacedSend(slot, context.deadline), context)
         except LIBRARY_ERRORS as exc:
             raise to_fetch_error(exc, host=url_host(request.url)) from exc
 
-    async def _send(self, request: HttpRequest, paced: _PacedSend, observe: StepObserver) -> HttpResponse:
-        headers = self._request_headers(request)
+    async def _send(self, request: HttpRequest, paced: _PacedSend, context: FetchContext) -> HttpResponse:
         async with self._connections.send(
-            request.url, headers, before_send=paced.wait_before_send, after_send=paced.after_send
+            request.url,
+            lambda: self._request_headers(request, context.access),
+            before_send=paced.wait_before_send,
+            after_send=paced.after_send,
+            proxy=context.access.proxy,
         ) as raw:
-            observe(Step(what="address", detail=raw.peer, url=str(request.url)))
-            observe(Step(what="status", detail=str(raw.status), url=str(request.url)))
+            _observe_identity(request.url, context)
+            context.observe(Step(what="address", detail=raw.peer, url=str(request.url)))
+            context.observe(Step(what="status", detail=str(raw.status), url=str(request.url)))
             body = await _read(raw, request) if request.wants_body(raw.status, raw.headers) else b""
             return HttpResponse(status=raw.status, headers=raw.headers, body=body)
 
-    def _request_headers(self, request: HttpRequest) -> list[Header]:
+    def _request_headers(self, request: HttpRequest, access: SourceAccess) -> list[Header]:
+        """Return the headers of a request; those of the source replace our own, but cookies are sent together."""
+        now = self._clock.now()
         headers = {
             "Host": request.url.netloc.decode("ascii"),
             "User-Agent": self._user_agent,
             "Accept": request.accept,
             "Accept-Encoding": ACCEPT_ENCODING,
+            **request.headers,
         }
-        return [
-            (name.encode("ascii"), value.encode("ascii")) for name, value in (headers | dict(request.headers)).items()
-        ]
+        private = access.headers_for(request.url, now=now) if access.origins else {}
+        if "cookie" in private and "Cookie" in headers:
+            private["cookie"] += f"; {headers['Cookie']}"
+        sent = {name: value for name, value in headers.items() if name.lower() not in private}
+        sent |= {name.title(): value for name, value in private.items()}
+        if self._signer is not None:
+            sent |= self._signer.headers(request.url, now=now)
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()]
+
+
+def _observe_identity(url: httpx.URL, context: FetchContext) -> None:
+    """Report which headers of its source a request carried, never their values, and through which proxy it went."""
+    access = context.access
+    if access.origins:
+        names = sorted((*access.headers, *(("cookies",) if access.cookies else ())))
+        sent = f"{', '.join(names)}" if url_origin(url) in access.origins else "nothing: the source names another host"
+        context.observe(Step(what="sent", detail=sent, url=str(url)))
+    if access.proxy is not None:
+        context.observe(Step(what="proxy", detail=str(access.proxy.at), url=str(url)))
 
 
 class _PacedSend:

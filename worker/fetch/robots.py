@@ -7,6 +7,10 @@ Where the RFC leaves room, this follows Google's parser, against which site owne
 misspelt keys are accepted, a rule for `index.htm…` also applies to its folder, partial byte order marks are skipped.
 In one place the RFC and that parser differ: whether `%62` in a rule means `b`. A disallow rule is read both ways, an
 allow rule only as written, so under neither reading is more fetched than allowed.
+
+`Robots.statements` returns what the file states about the use of a page: `Content-Usage` rules
+(draft-ietf-aipref-attach, 3) and `Content-Signal` lines (contentsignals.org), which are read alike. Those outside every
+group hold where the group has none under the same name.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from datetime import timedelta
 from urllib.parse import quote_from_bytes
 
 from worker.charset import clean_bytes
+from worker.models import signal_statements, strictest, usage_statements
 
 MAX_BYTES = 500 * 1024  # RFC 9309, 2.5: at least 500 kibibytes must be read
 MAX_LINE = 8 * 2083 - 1  # longer lines are cut, as Google's parser does: no URL that browsers take is longer
@@ -33,8 +38,10 @@ _KEYS = (
     dict.fromkeys(_AGENT, "user-agent")
     | dict.fromkeys(_DISALLOW, "disallow")
     | dict.fromkeys(_SITEMAP, "sitemap")
-    | {"allow": "allow", "crawl-delay": "crawl-delay"}
+    | dict.fromkeys(("content-signal", "content-signals"), "content-signal")
+    | {"allow": "allow", "crawl-delay": "crawl-delay", "content-usage": "content-usage"}
 )
+_READ_STATEMENTS = {"content-usage": usage_statements, "content-signal": signal_statements}
 
 _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(rb"[A-Za-z_-]*")
@@ -91,6 +98,16 @@ class RobotsRule:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageRule:
+    """One line about the use of pages: `name` is `content-usage` or `content-signal`, an empty `path` is absent."""
+
+    name: str
+    path: str
+    pattern: PathPattern
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class RobotsDecision:
     """Whether a URL may be fetched, and the rule that decided; no rule if none matches."""
 
@@ -108,6 +125,21 @@ class Robots:
     rules: tuple[RobotsRule, ...] = ()
     crawl_delay: timedelta = timedelta(0)
     sitemaps: tuple[str, ...] = ()
+    usage: tuple[UsageRule, ...] = ()
+
+    def statements(self, url: str) -> dict[str, str]:
+        """Return what is stated about the use of a URL's page, by name (`content-usage`, `content-signal`).
+
+        The longest matching path decides; what lines with that same path state is combined, as `label=value, …`.
+        """
+        path, found = _decode_unreserved(path_of(url)), dict[str, str]()
+        for name, read in _READ_STATEMENTS.items():
+            matching = [rule for rule in self.usage if rule.name == name and rule.pattern.matches(path)]
+            longest = max((len(rule.path) for rule in matching), default=0)
+            stated = strictest(read(rule.value) for rule in matching if len(rule.path) == longest)
+            if stated:
+                found[name] = ", ".join(f"{label}={value}" for label, value in stated.items())
+        return found
 
     def decide(self, url: str) -> RobotsDecision:
         """Decide on a percent-encoded URL: the longest matching rule wins, and of equally long ones the allow rule."""
@@ -176,19 +208,37 @@ class _Group:
     named: bool = False
     rules: list[RobotsRule] = field(default_factory=list)
     crawl_delay: timedelta = timedelta(0)
+    usage: list[UsageRule] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class _CurrentGroups:
+    """The groups that rules at the current line belong to; a user-agent line after a rule starts new ones."""
+
+    groups: list[_Group] = field(default_factory=list)
+    in_rules: bool = False
+
+    def name(self, group: _Group | None) -> None:
+        """Add the group of a user-agent line (RFC 9309, 2.2.1); None: that of another crawler."""
+        if self.in_rules:
+            self.groups, self.in_rules = [], False
+        if group is not None and group not in self.groups:
+            self.groups.append(group)
 
 
 class _RobotsParser:
     """Parser state: the groups that the current lines belong to, and what was found so far.
 
-    Rules are collected for this crawler's own groups and for `*`; the latter count only if there is no own group.
+    Rules are collected for this crawler's own groups and for `*`; the latter count only if there is no own group. A
+    line about usage ends the list of agents for such lines alone: it is outside the RFC and must not interfere with
+    the RFC's own (2.2.4).
     """
 
     def __init__(self, token: str) -> None:
         self._token = token.encode("utf-8", "replace")
-        self._own, self._wildcard = _Group(), _Group()
-        self._current: list[_Group] = []
-        self._in_rules = False
+        self._own, self._wildcard, self._outside = _Group(), _Group(), _Group()
+        self._access = _CurrentGroups()
+        self._usage = _CurrentGroups([self._outside], in_rules=True)
         self._sitemaps: dict[str, None] = {}
 
     def add_line(self, key: str, value: bytes, line: int) -> None:
@@ -197,6 +247,8 @@ class _RobotsParser:
             self._agent(value)
         elif key in {"allow", "disallow"}:
             self._rule(key == "allow", value, line)
+        elif key in _READ_STATEMENTS:
+            self._usage_rule(key, value)
         elif key == "crawl-delay":
             self._delay(value)
         elif key == "sitemap" and value and len(self._sitemaps) < MAX_SITEMAPS:
@@ -205,32 +257,39 @@ class _RobotsParser:
     def result(self) -> Robots:
         """Return the rules of the own groups if there are any, else of the `*` groups; sitemaps belong to no group."""
         group = self._own if self._own.named else self._wildcard
-        return Robots(tuple(group.rules), group.crawl_delay, tuple(self._sitemaps))
+        named = {rule.name for rule in group.usage}
+        usage = (*group.usage, *(rule for rule in self._outside.usage if rule.name not in named))
+        return Robots(tuple(group.rules), group.crawl_delay, tuple(self._sitemaps), usage)
 
     def _agent(self, value: bytes) -> None:
-        """Add a user-agent line to the current group; after a rule, it starts a new one (RFC 9309, 2.2.1)."""
-        if self._in_rules:
-            self._current, self._in_rules = [], False
+        group = None
         if value == b"*" or (value[:1] == b"*" and value[1:2].isspace()):
-            self._join(self._wildcard)
+            group = self._wildcard
         elif _token_of(value).lower() == self._token:
-            self._join(self._own)
-
-    def _join(self, group: _Group) -> None:
-        group.named = True
-        if group not in self._current:
-            self._current.append(group)
+            group = self._own
+        if group is not None:
+            group.named = True
+        self._access.name(group)
+        self._usage.name(group)
 
     def _rule(self, allow: bool, value: bytes, line: int) -> None:  # noqa: FBT001 - private
-        self._in_rules = True
+        self._access.in_rules = self._usage.in_rules = True
         for rule in _rules(allow, value, line):
-            for group in self._current:
+            for group in self._access.groups:
                 group.rules.append(rule)
+
+    def _usage_rule(self, name: str, value: bytes) -> None:
+        self._usage.in_rules = True
+        path, stated = [*value.split(None, 1), b""][:2] if value.startswith(b"/") else (b"", value)
+        text = _encoded(path)
+        rule = UsageRule(name, text, _pattern(_decode_unreserved(text)), stated.decode("latin-1"))
+        for group in self._usage.groups:
+            group.usage.append(rule)
 
     def _delay(self, value: bytes) -> None:
         # Does not end the list of agents: records outside the RFC must not interfere with its own (2.2.4).
         delay = _seconds(value)
-        for group in self._current:
+        for group in self._access.groups:
             group.crawl_delay = max(group.crawl_delay, delay)
 
 

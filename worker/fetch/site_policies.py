@@ -7,7 +7,7 @@ store share the copies, so each robots.txt is fetched once a day.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
@@ -19,8 +19,9 @@ from worker.errors import FetchBlocked, FetchError
 from worker.fetch.http.semantics import REDIRECTS
 from worker.fetch.http.ssrf import parse_url, resolve_location, url_host, url_origin
 from worker.fetch.politeness import KeyedSemaphore
-from worker.fetch.request import HttpRequest, HttpResponse, PausableDeadline, RequestRunner, Step, StepObserver
+from worker.fetch.request import FetchContext, HttpRequest, HttpResponse, RequestRunner, Step
 from worker.fetch.robots import ALLOW_ALL, MAX_BYTES, PathPattern, Robots, parse_robots, path_of, product_token
+from worker.models import Rights
 from worker.ports import Clock, HostRegistry, RobotsRecord, RunInThread
 
 MAX_AGE = timedelta(hours=24)  # RFC 9309, 2.4: no copy should be used for longer
@@ -62,7 +63,23 @@ class _CachedRobots:
 
     @property
     def rules(self) -> int:
-        return len(self.robots.rules) if self.robots is not None else 0
+        return len(self.robots.rules) + len(self.robots.usage) if self.robots is not None else 0
+
+
+def usage_headers(robots: Robots, url: str) -> dict[str, str]:
+    """Return what robots.txt states about the use of a page, as headers of the page; servers' own are not kept."""
+    return {f"robots-{name}": value for name, value in robots.statements(url).items()}
+
+
+def refuse_usage(robots: Robots, url: httpx.URL, refuse: Collection[str]) -> None:
+    """Raise FetchBlocked (`rights`) if robots.txt states about a page what the configuration refuses."""
+    stated = robots.statements(str(url)) if refuse and robots.usage else {}
+    rights = Rights(
+        content_usage=tuple(filter(None, stated.get("content-usage", "").split(", "))),
+        content_signal=tuple(filter(None, stated.get("content-signal", "").split(", "))),
+    )
+    if signal := rights.refused_by(refuse):
+        raise FetchBlocked(f"robots.txt of {url_host(url)} reserves the page's rights: {signal}", reason="rights")
 
 
 class _CachedFile(Protocol):
@@ -107,35 +124,35 @@ class RobotsCache(_OriginCache[_CachedRobots]):
         self._token = product_token(user_agent)
         self._rules = 0
 
-    async def check(self, url: httpx.URL, deadline: PausableDeadline, observe: StepObserver) -> Robots:
+    async def check(self, url: httpx.URL, context: FetchContext) -> Robots:
         """Return the robots.txt of a URL that it allows.
 
         Raises FetchBlocked (`robots`) with the rule that forbids the URL, and FetchError (`robots-silent`) if the file
         cannot be read for now.
         """
-        robots = await self.robots(url, deadline, observe)
+        robots = await self.robots(url, context)
         decision = robots.decide(str(url))
-        observe(
+        context.observe(
             Step(what="robots", detail=f"{'allowed' if decision.allowed else 'forbidden'}: {decision}", url=str(url))
         )
         if not decision.allowed:
             raise FetchBlocked(f"robots.txt of {url_host(url)} forbids it: {decision.rule}", reason="robots")
         return robots
 
-    async def robots(self, url: httpx.URL, deadline: PausableDeadline, observe: StepObserver) -> Robots:
+    async def robots(self, url: httpx.URL, context: FetchContext) -> Robots:
         """Return the robots.txt that applies to a URL, fetched if the copy is too old; raises FetchError."""
         origin = url_origin(url)
-        cached = await self._entry(origin, lambda: self._load(origin, deadline, observe))
+        cached = await self._entry(origin, lambda: self._load(origin, context))
         if cached.robots is None:
             raise _unavailable_error(cached.record)
         return cached.robots
 
-    async def _load(self, origin: str, deadline: PausableDeadline, observe: StepObserver) -> _CachedRobots:
+    async def _load(self, origin: str, context: FetchContext) -> _CachedRobots:
         """Return the robots.txt from the store if it is fresh, else fetch and save it."""
         stored = await self._offload(self._hosts.robots, origin)
         if stored is not None and is_fresh(stored, now=self._clock.now()):
             return self._store(stored)
-        record = await self._fetch(origin, stored, deadline, observe)
+        record = await self._fetch(origin, stored, context)
         await self._offload(self._hosts.save_robots, record)
         return self._store(record)
 
@@ -154,12 +171,10 @@ class RobotsCache(_OriginCache[_CachedRobots]):
         cached = self._cache.pop(origin, None)
         self._rules -= cached.rules if cached is not None else 0
 
-    async def _fetch(
-        self, origin: str, stored: RobotsRecord | None, deadline: PausableDeadline, observe: StepObserver
-    ) -> RobotsRecord:
+    async def _fetch(self, origin: str, stored: RobotsRecord | None, context: FetchContext) -> RobotsRecord:
         """Fetch a robots.txt; on failure return the stored copy as unavailable, or raise if there is none."""
         try:
-            response = await self._follow_redirects(parse_url(f"{origin}/robots.txt"), deadline, observe)
+            response = await self._follow_redirects(parse_url(f"{origin}/robots.txt"), context)
         except FetchBlocked as error:
             message = f"{origin}/robots.txt may not be fetched: {error}"
             raise FetchBlocked(message, reason=error.reason) from error
@@ -184,15 +199,13 @@ class RobotsCache(_OriginCache[_CachedRobots]):
             error=error,
         )
 
-    async def _follow_redirects(
-        self, url: httpx.URL, deadline: PausableDeadline, observe: StepObserver
-    ) -> HttpResponse:
+    async def _follow_redirects(self, url: httpx.URL, context: FetchContext) -> HttpResponse:
         for _ in range(MAX_REDIRECTS + 1):
-            response = await self._runner.run(_robots_request(url), deadline, observe)
+            response = await self._runner.run(_robots_request(url), context)
             location = response.headers.get("location")
             if response.status not in REDIRECTS or location is None:
                 return response
-            observe(Step(what="redirect", detail=f"{response.status} to {location[:200]}", url=str(url)))
+            context.observe(Step(what="redirect", detail=f"{response.status} to {location[:200]}", url=str(url)))
             url = resolve_location(url, location)
         # RFC 9309, 2.3.1.2: after more redirects the file may be treated as missing.
         return HttpResponse(status=404, headers=httpx.Headers())
@@ -229,7 +242,7 @@ def _unavailable_error(record: RobotsRecord) -> FetchError:
 
 PATH = "/.well-known/tdmrep.json"
 HEADER = "well-known-tdm-reservation"
-"""The name under which the result is added to the headers of a page; servers do not send it."""
+"""The name under which the result is added to the headers of a page; one that a server sends is not kept."""
 
 # Bounds for hostile files, chosen, not measured: real files hold a handful of rules in a kilobyte. Together with the
 # number of origins they bound the memory of the cache.
@@ -290,25 +303,21 @@ class _CachedRules:
 class TdmrepCache(_OriginCache[_CachedRules]):
     """The tdmrep.json of every origin, in memory and in the host store."""
 
-    async def reservation(
-        self, url: httpx.URL, robots: Robots, deadline: PausableDeadline, observe: StepObserver
-    ) -> str:
+    async def reservation(self, url: httpx.URL, robots: Robots, context: FetchContext) -> str:
         """Return `1` if the site reserves the rights to a page, `0` if it does not, an empty text if it does not say.
 
         Never raises FetchError: a page is not lost because this file cannot be fetched. `robots` is that of the page.
         """
         origin = url_origin(url)
-        cached = await self._entry(origin, lambda: self._load(origin, robots, deadline, observe))
+        cached = await self._entry(origin, lambda: self._load(origin, robots, context))
         return reservation_for(cached.rules, str(url))
 
-    async def _load(
-        self, origin: str, robots: Robots, deadline: PausableDeadline, observe: StepObserver
-    ) -> _CachedRules:
+    async def _load(self, origin: str, robots: Robots, context: FetchContext) -> _CachedRules:
         # Stored like a robots.txt, with the URL of the file in place of the origin.
         address = f"{origin}{PATH}"
         stored = await self._offload(self._hosts.robots, address)
         if stored is None or not is_fresh(stored, now=self._clock.now()):
-            stored = await self._fetch(address, stored, robots, deadline, observe)
+            stored = await self._fetch(address, stored, robots, context)
             await self._offload(self._hosts.save_robots, stored)
         # The store keeps the body; in memory, those of all origins would add up.
         cached = _CachedRules(replace(stored, body=b""), parse_tdmrep(stored.body))
@@ -323,18 +332,17 @@ class TdmrepCache(_OriginCache[_CachedRules]):
         address: str,
         stored: RobotsRecord | None,
         robots: Robots,
-        deadline: PausableDeadline,
-        observe: StepObserver,
+        context: FetchContext,
     ) -> RobotsRecord:
         """Fetch the file unless robots.txt forbids it; a failure keeps the stored body and is recorded."""
         now, body = self._clock.now(), stored.body if stored is not None else b""
         if not robots.decide(address).allowed:
             return RobotsRecord(origin=address, checked_at=now, status=403)
         try:
-            response = await self._runner.run(_tdmrep_request(address, robots), deadline, observe)
+            response = await self._runner.run(_tdmrep_request(address, robots), context)
         except FetchError as error:
             return RobotsRecord(origin=address, checked_at=self._clock.now(), status=None, body=body, error=str(error))
-        observe(Step(what="tdm reservation", detail=f"fetched, status {response.status}", url=address))
+        context.observe(Step(what="tdm reservation", detail=f"fetched, status {response.status}", url=address))
         now = self._clock.now()
         if is_unavailable(response.status):
             return RobotsRecord(origin=address, checked_at=now, status=response.status, body=body)

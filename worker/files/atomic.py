@@ -106,6 +106,15 @@ def private_folder(parent: Path) -> Iterator[Path]:
             shutil.rmtree(made, ignore_errors=True)
 
 
+def write_secret(target: Path, content: bytes) -> None:
+    """Write a new file that only its owner can read; raises OSError if there is one, and for the folders of others."""
+    _require_trusted_parents(target)
+    with open(target, "xb", opener=_open_private) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def replace_file(made: Path, target: Path) -> None:
     """Rename a complete file to `target`, with the permissions of the file it replaces, or else those of a new file."""
     with made.open("rb") as file:

@@ -9,6 +9,7 @@ matters), those of `Health` and `Comparison` are keys of JSON output.
 """
 
 from worker.models.articles import (
+    FILTERED,
     ORIGIN_FIELDS,
     PAGE_FIELDS,
     Article,
@@ -23,6 +24,9 @@ from worker.models.articles import (
     Seed,
     Verdict,
     publication_time,
+    signal_statements,
+    strictest,
+    usage_statements,
 )
 from worker.models.records import (
     ActivityCounts,
@@ -73,6 +77,7 @@ from worker.models.sources import (
 )
 
 __all__ = [
+    "FILTERED",
     "FORGOTTEN_SCHEME",
     "ORIGIN_FIELDS",
     "PAGE_FIELDS",
@@ -130,4 +135,7 @@ __all__ = [
     "Verdict",
     "backfill_batch",
     "publication_time",
+    "signal_statements",
+    "strictest",
+    "usage_statements",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final
 
 from worker.models.sources import Kind, Page, Relation, State, Text, Validators
@@ -62,18 +64,86 @@ class Claim:
     is_taken: bool = False
 
 
+# What a site states about the use of its texts, as `label=value`: in `Content-Usage` (draft-ietf-aipref-attach; the
+# values are `y` and `n`, the syntax is a Dictionary of RFC 9651) and in `Content-Signal` (contentsignals.org; `yes` and
+# `no`, and for `use` the three words below).
+
+_STRICTEST_FIRST: Final = ("n", "no", "immediate", "reference", "full", "y", "yes")
+_FORBIDS: Final = frozenset({"n", "no"})
+_SAME_SIGNAL: Final = MappingProxyType({"train-ai": "ai-train", "tdm": "tdm-reservation"})
+_MAX_STATEMENTS: Final = 20  # of one page: the drafts know six labels, and a hostile file thousands (chosen)
+_KEY: Final = r"[a-z*][a-z0-9_.*-]*+"
+_VALUE: Final = (
+    r"[A-Za-z*][\w!#$%&'*+.^`|~:/-]*+|@?-?\d{1,15}(?:\.\d{1,3})?+|\?[01]|:[A-Za-z0-9+/=]*+:|"
+    r"%?\"(?:[ !#-\[\]-~]|\\[\"\\])*+\""
+)
+_PARAMETERS: Final = rf"(?:; *+{_KEY}(?:=(?:{_VALUE}))?+)*+"
+_INNER_LIST: Final = rf"\((?: *+(?:{_VALUE}){_PARAMETERS}(?=[ )]))*+ *+\)"
+_MEMBER: Final = re.compile(
+    rf"({_KEY})(?:=(?:({_VALUE})|{_INNER_LIST}))?+{_PARAMETERS}[ \t]*+(?:,(?=[ \t]*+[^ \t])|\Z)[ \t]*+", re.ASCII
+)
+_STATEMENT: Final = re.compile(r"(?<![\w.*-])([a-z][a-z0-9_.-]{0,50}+)[ \t]*+=[ \t]*+([a-z]{1,20}+)(?![\w-])")
+
+
+def usage_statements(text: str) -> dict[str, str]:
+    """Return the statements of one `Content-Usage` value.
+
+    By the draft, a value that is no Dictionary states nothing; here, it still forbids what it says it forbids.
+    """
+    found, position, text = dict[str, str](), 0, text.strip(" \t")
+    while position < len(text):
+        member = _MEMBER.match(text, position)
+        if member is None:
+            return {label: "n" for label, value in signal_statements(text).items() if value in _FORBIDS}
+        found[member[1]], position = member[2] or "", member.end()
+    return {label: value for label, value in found.items() if value in {"y", "n"}}
+
+
+def signal_statements(text: str) -> dict[str, str]:
+    """Return the statements of one `Content-Signal` value, whatever its case; other parts are ignored."""
+    return strictest({name: value} for name, value in _STATEMENT.findall(text.lower()) if value in _STRICTEST_FIRST)
+
+
+def strictest(statements: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Combine statements of several places: what one of them forbids is forbidden (draft-ietf-aipref-vocab, 5.1)."""
+    combined: dict[str, str] = {}
+    for label, value in (pair for each in statements for pair in each.items()):
+        if label in combined or len(combined) < _MAX_STATEMENTS:
+            combined[label] = min(combined.get(label, value), value, key=_STRICTEST_FIRST.index)
+    return dict(sorted(combined.items()))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
     """The rights signals of a page; empty where there is none.
 
     `robots` holds directives of the robots meta element and the X-Robots-Tag header, `tdm_reservation` the value of
-    the TDM Reservation Protocol (TDMRep).
+    the TDM Reservation Protocol (TDMRep), `content_usage` and `content_signal` statements such as `train-ai=n`.
     """
 
     robots: tuple[str, ...] = ()
     tdm_reservation: str = ""
     licence: str = ""
     copyright_holder: str = ""
+    content_usage: tuple[str, ...] = ()
+    content_signal: tuple[str, ...] = ()
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """What the page forbids or reserves, by the names that `rights.refuse` has for it."""
+        stated = (each.split("=") for each in (*self.content_usage, *self.content_signal))
+        names = [
+            label if value in _FORBIDS else f"{label}-{value}"
+            for label, value in stated
+            if value in _FORBIDS or label == "use"
+        ]
+        reserved = ["tdm-reservation"] if self.tdm_reservation == "1" else []
+        return tuple(dict.fromkeys(_SAME_SIGNAL.get(name, name) for name in (*self.robots, *reserved, *names)))
+
+    def refused_by(self, refuse: Iterable[str]) -> str:
+        """Return the first signal in `refuse` that the page has, an empty string if it has none of them."""
+        present = {*self.signals, *(("noindex", "nofollow") if "none" in self.robots else ())}
+        return next((name for name in refuse if _SAME_SIGNAL.get(name.lower(), name.lower()) in present), "")
 
 
 PAGE_FIELDS: Final = ("lead", "section", "tags", "description", "image", "image_caption")
@@ -287,6 +357,10 @@ class Verdict:
             return State.REVISED
         refused = self.relation is Relation.CONTAINS and not self.head
         return State.DUPLICATE if refused or self.relation in _DUPLICATES else State.STORED
+
+
+FILTERED: Final = "filtered"
+"""The reason of an outcome that a rule of the configuration's `[filter]` decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

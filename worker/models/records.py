@@ -336,10 +336,11 @@ class RecentArticle:
 class StoreStats:
     """The statistics of a worker and its store at one moment.
 
-    `due` counts the pending candidates that could be claimed now, `in_hand` those being worked on. `texts` is the
-    number of texts that `export` would write, `articles` the number of all texts from the web, `seeds` of all seeds.
-    `recent` maps a time span to the numbers of outcomes within it, by event. `rejected`, if requested, maps a reason to
-    the number of pages without an article and the number of those still stored. `size` is in bytes, None if unknown.
+    `due` counts the pending candidates that could be claimed now, `in_hand` those being worked on, `held` those that
+    wait because their source is paused. `texts` is the number of texts that `export` would write, `articles` of all
+    texts from the web, `seeds` of all seeds. `recent` maps a time span to the numbers of outcomes within it, by event.
+    `rejected`, if requested, maps a reason to the number of pages without an article and the number of those still
+    stored. `size` is in bytes, None if unknown.
     `unindexed` counts the articles that full-text search has to read one by one, as they are not in its index yet.
     """
 
@@ -347,6 +348,7 @@ class StoreStats:
     pending: int
     due: int
     in_hand: int = 0
+    held: int = 0
     counts: Mapping[State, int] = field(default_factory=dict)
     texts: int = 0
     articles: int = 0

@@ -70,8 +70,7 @@ class Relation(StrEnum):
     OVERLAP = "overlap"
 
 
-# The learned behaviour of a source: when it publishes (`PublishingStats`) and what its articles are like
-# (`OutcomeStats`). Both are stored as JSON.
+# The learned behaviour of a source, stored as JSON: when it publishes, and what its articles are like.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,11 +217,12 @@ class Validators:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One GET request. `accept` is the expected kind of body: `page`, `feed` or `any`."""
+    """One GET request, for a `source`. `accept` is the expected kind of body: `page`, `feed` or `any`."""
 
     url: str
     validators: Validators = Validators()
     accept: str = "page"
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ class Discoverer:
         within = None if is_local(source) else self._limits.poll_lease.total_seconds()
         try:
             async with asyncio.timeout(within):
+                await self._require_not_forgotten(source)
                 result = await self._read(_with_read_at(source, state), state, batch="")
                 await self._fill_gap(source, state, result.progress)
         except (StoreError, MachineError):
@@ -75,6 +76,12 @@ class Discoverer:
         log_report(source, report)
         return report
 
+    async def _require_not_forgotten(self, source: Source) -> None:
+        """Raise FetchBlocked if a person had the source's address, or its whole host, removed."""
+        if not is_local(source) and await self._stages.offload(self._stages.ledger.is_forgotten, source.url):
+            advice = "remove the source, or take that back with `corpus-worker forget --lift`"
+            raise FetchBlocked(f"{source.url}: a person had it removed (`forget`): {advice}", reason="forgotten")
+
     async def _lease_poll(self, source: Source, *, only_if_due: bool) -> bool:
         """Lease a source for this poll; return whether that succeeded."""
         return await self._stages.offload(
@@ -92,8 +99,7 @@ class Discoverer:
         A page that is itself an article is fetched again even if it is known. Raises StoreError.
         """
         try:
-            if not is_local(source) and await self._stages.offload(self._stages.ledger.is_forgotten, source.url):
-                raise FetchBlocked(f"{source.url}: a person had it removed", reason="forgotten")
+            await self._require_not_forgotten(source)
             report = (await self._read(source, SourceState(name=source.name), batch=batch)).report(source)
         except StoreError:
             raise
@@ -133,7 +139,9 @@ class Discoverer:
             progress.require_something(source)
             return SourceReading(progress=progress)
         known = state.validators
-        page = await self._stages.fetcher.fetch(Request(url=source.url, validators=known, accept="any"))
+        page = await self._stages.fetcher.fetch(
+            Request(url=source.url, validators=known, accept="any", source=source.name)
+        )
         if page.not_modified:
             return SourceReading(progress=progress, validators=known, unchanged=True)
         async for discovery in self._walker.walk_pages(source, page, progress, state=state):
@@ -200,7 +208,7 @@ class Discoverer:
         sitemap = replace(source, kind="sitemap", options=replace(source.options, read_at=state.succeeded_at))
         try:
             async for discovery in self._walker.walk_pages(
-                sitemap, await self._walker.fetch(url), progress, most=_SITEMAP_PAGES
+                sitemap, await self._walker.fetch(url, source=source.name), progress, most=_SITEMAP_PAGES
             ):
                 await self._enqueue(sitemap, discovery, "", progress)
         except (FetchError, SourceError) as exc:

@@ -25,7 +25,7 @@ from worker.errors import (
     as_machine_error,
 )
 from worker.logs import log
-from worker.models import FORGOTTEN_SCHEME, Article, Claim, Outcome, Page, Request, State, Text
+from worker.models import FILTERED, FORGOTTEN_SCHEME, Article, Claim, Outcome, Page, Request, State, Text
 from worker.pipeline.source_pages import with_further_pages
 from worker.pipeline.stages import (
     Limits,
@@ -34,6 +34,7 @@ from worker.pipeline.stages import (
     Tally,
     deadline_error,
     hints_for,
+    hints_of,
     may_use_feed_text,
     outcome_of_failure,
     with_feed_text,
@@ -218,15 +219,16 @@ class Ingester:
         page: Page | None = None
         try:
             _require_not_forgotten(claim)
+            self._require_kept(claim)
             content = claim.payload or await self._stages.fetcher.fetch(
-                Request(url=claim.url, validators=claim.validators)
+                Request(url=claim.url, validators=claim.validators, source=claim.source)
             )
             page = content if isinstance(content, Page) else None
             if page and _same_as_before(page, claim):
                 outcome = Outcome(state=State.UNCHANGED, reason="body", article=claim.known_article)
                 return await self._finish(claim, outcome, page)
             if page and not claim.payload:
-                content = page = await with_further_pages(page, self._stages)
+                content = page = await with_further_pages(page, self._stages, source=claim.source)
             article = await self._extract(claim, content)
         except FetchBlocked as exc:
             return await self._finish(claim, Outcome(state=State.BLOCKED, reason=exc.reason, detail=str(exc)), page)
@@ -270,7 +272,15 @@ class Ingester:
         if "fault" in article.fallbacks:
             log.warning("extract.fault", url=claim.url, notes=list(article.notes))
         _require_recent(claim, article, since=self._limits.since.get(claim.source))
+        self._require_kept(claim, article)
         return article
+
+    def _require_kept(self, claim: Claim, article: Article | None = None) -> None:
+        """Raise ExtractError (`filtered`) for what a rule keeps out; no rule applies to an article in the corpus."""
+        if self._limits.filter is None or claim.known_article is not None or claim.is_taken:
+            return
+        if why := self._limits.filter.objection(hints_of(claim, timezone=None), article):
+            raise ExtractError(why, reason=FILTERED)
 
     def _settle(self, claim: Claim, article: Article, page: Page | None) -> Outcome | None:
         """Fingerprint, judge and store an article. Blocks, so it runs in the store's threads."""

@@ -117,7 +117,7 @@ class PageWalker:
                 continue
             seen.add(url)
             try:
-                page = await self.fetch(url)
+                page = await self.fetch(url, source=source.name)
                 async for discovery in self._all_of(page, voucher, progress, state):
                     waiting.extend(discovery.follow)
                     yield discovery
@@ -131,9 +131,9 @@ class PageWalker:
         time = self._limits.poll_lease * _TIME_SHARE
         return max(pages / (most or self._limits.max_pages), (self._stages.clock.now() - since) / time)
 
-    async def fetch(self, url: str) -> Page:
+    async def fetch(self, url: str, *, source: str = "") -> Page:
         """Fetch a further page of a source, of any content type."""
-        return await self._stages.fetcher.fetch(Request(url=url, accept="any"))
+        return await self._stages.fetcher.fetch(Request(url=url, accept="any", source=source))
 
     async def _all_of(
         self, page: Page, voucher: CrossSubmissions, progress: PollProgress, state: SourceState | None
@@ -161,7 +161,7 @@ class PageWalker:
                 return
             if discovery.is_article:
                 progress.taken_for = progress.taken_for and "article"
-                whole_page = await with_further_pages(rest, self._stages)
+                whole_page = await with_further_pages(rest, self._stages, source=voucher.source.name)
                 discovery = replace(discovery, candidates=(self._page_itself(whole_page, voucher.source),))
             yield discovery
             rest = discovery.rest if whole or progress.new > known else None
@@ -237,7 +237,7 @@ _MAX_ARTICLE_BYTES: Final = 5_000_000
 _MAX_ARTICLE_TIME: Final = timedelta(seconds=60)
 
 
-async def with_further_pages(page: Page, stages: Stages) -> Page:
+async def with_further_pages(page: Page, stages: Stages, *, source: str = "") -> Page:
     """Return a page joined with the further pages of its article. The first page that cannot be fetched ends it.
 
     A page must be named by the one before it with `rel=next`, and its URL may differ from it only in the page number.
@@ -252,7 +252,7 @@ async def with_further_pages(page: Page, stages: Stages) -> Page:
         if url is None or stages.clock.monotonic() - started > _MAX_ARTICLE_TIME.total_seconds():
             break
         try:
-            further = await stages.fetcher.fetch(Request(url=url))
+            further = await stages.fetcher.fetch(Request(url=url, source=source))
         except FetchError:
             break
         if not is_next_page(further.final_url, pages[-1].final_url):

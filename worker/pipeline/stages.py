@@ -17,6 +17,7 @@ from worker.dedupe.judge import Deduper
 from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError, WorkerError
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.models import Article, Claim, Outcome, Page, Source, State, Text
+from worker.pipeline.filters import ArticleFilter
 from worker.ports import (
     Clock,
     Detector,
@@ -74,7 +75,7 @@ class Limits:
     after `deadline`. A source is leased for `poll_lease` and must be read in that time; one poll reads at most
     `max_pages` further pages. Input files may have up to `input_bytes`. Articles are fetched again at the ages in
     `recheck`. By source name, `timezones` has the time zones, and `since` the earliest publication time that is
-    wanted; `sitemaps` has the configured sitemaps by host.
+    wanted; `sitemaps` has the configured sitemaps by host. `filter` keeps articles out, None if there is no rule.
     """
 
     policy: IntervalPolicy
@@ -88,6 +89,7 @@ class Limits:
     recheck: tuple[timedelta, ...] = ()
     sitemaps: Mapping[str, Sequence[str]] = field(default_factory=dict)
     since: Mapping[str, datetime] = field(default_factory=dict)
+    filter: ArticleFilter | None = None
 
 
 class Observer(Protocol):

@@ -55,7 +55,7 @@ async def open_dry_run(settings: Settings, observer: Observer, observe: Callable
         shared_pacing(settings, memory.hosts) as hosts,
         StoreExecutor(count=1) as offload,
     ):
-        inner = HttpFetcher(settings.fetch, clock=SystemClock(), hosts=hosts, offload=offload)
+        inner = HttpFetcher.of(settings, clock=SystemClock(), hosts=hosts, offload=offload)
         fetcher = TracingFetcher(inner=inner, observe=observe)
         ledger = DryRunLedger(memory.ledger, reader)
         judge = Deduper(settings.dedupe, reader.weights() if reader else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Final
 
 from worker.clock import SystemClock
 from worker.config.schema import Settings
@@ -14,6 +15,11 @@ from worker.logs import log
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
 from worker.storage.store import Store, open_store
 from worker.urls import canonicalise, host_of, publisher_host
+
+_WITH_CONTENT: Final = (
+    "addresses, articles, candidates, contents, decisions, events, fallbacks, pages, search_texts, seeds"
+)
+"""The tables that hold what a page says or its address, for a server's VACUUM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +124,9 @@ def _left_to_people(settings: Settings, done: Sequence[ForgetReport]) -> Iterato
         yield f"releases from before still have it (article {listed}): `release --since` lists it in removed.parquet"
     if ids and not settings.store.url.startswith("sqlite"):
         yield (
-            "the server keeps deleted rows until they are vacuumed, and in its archives of the log: run VACUUM FULL on "
-            "articles, pages, decisions, events and candidates (docs/store.md, Forgetting), and mind its standbys"
+            "the server keeps the bytes of deleted rows in its files, and their words in the index of search, until "
+            f"the tables are rewritten: run VACUUM (FULL) {_WITH_CONTENT}; mind its standbys and the archives of its "
+            "log (docs/store.md, Forgetting)"
         )
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from worker.app import App
 from worker.config.schema import DEFAULT_TIMEZONE
 from worker.errors import UsageError
+from worker.fetch.http.network_backend import require_named_agent
 from worker.models import Source, State
 from worker.pipeline.poll_result import SourceReport
 from worker.pipeline.stages import Tally
@@ -90,7 +91,11 @@ class IngestRun:
         """Import seeds, then poll and ingest until nothing is due; if cancelled, release the claims.
 
         Meanwhile articles of an older store are indexed for full-text search; the next run continues with the rest.
+        Raises ConfigurationError before anything else if the user agent is the shipped default and a source is not on
+        loopback.
         """
+        await require_named_agent(self._app.settings.fetch, [source.url for source in self._sources.values()])
+        await self._app.hold_paused(but=self._options.sources)
         if self._options.with_seeds:
             await self._app.import_seeds()
         polls = asyncio.create_task(self._poll_all())

@@ -100,7 +100,7 @@ class SourceProbe:
         self, partial: ProbeResult, url: str, submissions: CrossSubmissions, *, depth: int
     ) -> ProbeResult:
         """Fetch and parse one page; if it only links to further pages, continue with the first of these."""
-        fetched = await self.fetcher.explain(Request(url=url, accept="any"))
+        fetched = await self.fetcher.explain(Request(url=url, accept="any", source=submissions.source.name))
         partial = replace(partial, steps=(*partial.steps, *fetched.steps))
         if fetched.page is None:
             return _failed(partial, fetched.error)
@@ -156,7 +156,7 @@ async def open_probe(settings: Settings) -> AsyncIterator[SourceProbe]:
     clock, patience = SystemClock(), 2 * settings.fetch.deadline
     with ExitStack() as stack, StoreExecutor(count=1) as offload:
         hosts = stack.enter_context(shared_pacing(settings, InMemoryHostStore()))
-        fetcher = HttpFetcher(settings.fetch, clock=clock, hosts=hosts, offload=offload)
+        fetcher = HttpFetcher.of(settings, clock=clock, hosts=hosts, offload=offload)
         try:
             yield SourceProbe(fetcher, clock=clock, patience=patience, max_bytes=settings.fetch.max_bytes)
         finally:

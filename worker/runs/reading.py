@@ -26,6 +26,7 @@ from worker.models import (
     Kind,
     RecentArticle,
     Relation,
+    Rights,
     SearchResult,
     Source,
     StoredArticle,
@@ -178,6 +179,19 @@ def shown_fields(article: Article) -> list[tuple[str, str, str]]:
         for name, value in values
         if value
     ]
+
+
+def format_rights(rights: Rights) -> str:
+    """Return the rights signals of a page in one line, empty if it has none."""
+    signals = {
+        "robots": ", ".join(rights.robots),
+        "tdm-reservation": rights.tdm_reservation,
+        "content-usage": ", ".join(rights.content_usage),
+        "content-signal": ", ".join(rights.content_signal),
+        "licence": rights.licence,
+        "copyright": rights.copyright_holder,
+    }
+    return "; ".join(f"{name}: {value}" for name, value in signals.items() if value)
 
 
 def rule_text(verdict: Verdict) -> str:

@@ -30,7 +30,8 @@ from worker.extract.pool import ProcessExtractor
 from worker.logs import log
 from worker.models import Article, Claim, Outcome, Source, State
 from worker.models.browsing import UNDONE
-from worker.pipeline.stages import Tally, hints_for
+from worker.pipeline.filters import ArticleFilter
+from worker.pipeline.stages import Tally, hints_for, hints_of
 from worker.ports import Hints, Scope
 from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.reindex import needs_reindexing, reindex
@@ -68,7 +69,8 @@ class ExtractionCounts:
 class ReprocessReport:
     """What reprocessing did, or in a dry run would do.
 
-    `extracted` is None if no pages were extracted. `texts_before` and `texts_after` are the numbers of exported texts.
+    `extracted` is None if no pages were extracted. `to_fetch` counts the candidates that a filter had rejected before
+    they were fetched, and that are queued now. `texts_before` and `texts_after` are the numbers of exported texts.
     """
 
     applied: bool
@@ -78,6 +80,7 @@ class ReprocessReport:
     changes: tuple[VerdictChange, ...]
     texts_before: int
     texts_after: int
+    to_fetch: int = 0
 
 
 class _Stopped(Exception):
@@ -100,7 +103,8 @@ class ReprocessRun:
         self._deduper = Deduper(settings.dedupe)
         self._clock = SystemClock()
         self._stopping = threading.Event()
-        self._counts = dict.fromkeys(("indexed", "extracted", "judged"), 0)
+        self._filter = ArticleFilter(settings) if settings.has_filter else None
+        self._counts = dict.fromkeys(("indexed", "extracted", "judged", "to_fetch"), 0)
 
     async def run(self) -> ReprocessReport:
         """Reprocess the store. A cancelled run stops between two steps; the next run continues there.
@@ -137,7 +141,8 @@ class ReprocessRun:
                 pages = store.review.kept_pages(rejected=self._rejected)
                 extracted = None
                 if self._extract:
-                    extracted = await _dry_run_extraction(self._settings, store, pages, self._count)
+                    extracted = await self._dry_run_extraction(store, pages)
+                    self._counts["to_fetch"] = await offload(self._queue_filtered, store, dry_run=True)
                 changes: tuple[VerdictChange, ...] = ()
                 if not self._rejected:
                     changes = await self._step(offload(self._judge_all, store))
@@ -188,7 +193,56 @@ class ReprocessRun:
             await app.ingester.drain(scope=Scope(batch=REPROCESS_BATCH))
             tally = app.tally
         await offload(store.review.finish_kept_pages)
+        self._counts["to_fetch"] = await offload(self._queue_filtered, store)
         return _extraction_counts(tally)
+
+    def _queue_filtered(self, store: Store, *, dry_run: bool = False) -> int:
+        """Queue what the filter rejected unread before and keeps now; `ingest` and `run` fetch it."""
+        return store.review.queue_filtered(
+            lambda row: not self._objection(hints_of(row, timezone=None)), now=self._clock.now(), dry_run=dry_run
+        )
+
+    def _objection(self, known: Hints, article: Article | None = None) -> str:
+        return self._filter.objection(known, article) if self._filter else ""
+
+    async def _dry_run_extraction(self, store: Store, pages: Iterator[RawPage]) -> ExtractionCounts:
+        """Extract every kept page and compare its text with the stored one; write nothing."""
+        extractor = ProcessExtractor(extract_rules(self._settings))
+        sites = HostBoilerplateCache(store.paragraphs)
+        timezones = {source.name: source.timezone for source in self._settings.sources}
+        done, other, none, filled = 0, list[str](), 0, 0
+        try:
+            while batch := list(islice(pages, _BATCH_SIZE)):
+                hints = [
+                    hints_for(
+                        kept, kept.content, timezone=timezones.get(kept.source), boilerplate=sites.known(kept.host)
+                    )
+                    for kept in batch
+                ]
+                made = await asyncio.gather(
+                    *(self._article(extractor, *each) for each in zip(batch, hints, strict=True))
+                )
+                for kept, article in zip(batch, made, strict=True):
+                    none += article is None
+                    if article is not None and article.sha256 != kept.known_sha256:
+                        other.append(kept.url)
+                    elif article is not None:
+                        filled += any(getattr(article, name) for name in kept.missing_fields)
+                done += len(batch)
+                self._count("extracted", done)
+        finally:
+            await extractor.aclose()
+        same = done - len(other) - none
+        return ExtractionCounts(other=len(other), same=same, none=none, filled=filled, urls=tuple(other))
+
+    async def _article(self, extractor: ProcessExtractor, kept: RawPage, hints: Hints) -> Article | None:
+        """Return what is extracted from a kept page; None if the page has no article, or a filter keeps it out."""
+        try:
+            article = await extractor.extract(kept.content, hints, fetched_at=kept.fetched_at)
+        except (ExtractError, FetchBlocked):
+            return None
+        is_kept_out = kept.known_sha256 is None and self._objection(hints_of(kept, timezone=None), article)
+        return None if is_kept_out else article
 
     def _judge_all(self, store: Store) -> tuple[VerdictChange, ...]:
         """Judge all articles again, continuing an interrupted run; return the verdicts that differ."""
@@ -225,6 +279,7 @@ class ReprocessRun:
             changes=changes,
             texts_before=before,
             texts_after=after,
+            to_fetch=self._counts["to_fetch"],
         )
 
 
@@ -276,39 +331,3 @@ def _extraction_counts(tally: Tally) -> ExtractionCounts:
         none=made[State.REJECTED] + made[State.BLOCKED] + made[State.FAILED] + tally.retrying,
         filled=tally.filled,
     )
-
-
-async def _dry_run_extraction(
-    settings: Settings, store: Store, pages: Iterator[RawPage], count: ProgressCallback
-) -> ExtractionCounts:
-    """Extract every kept page and compare its text with the stored one; write nothing."""
-    extractor, sites = ProcessExtractor(extract_rules(settings)), HostBoilerplateCache(store.paragraphs)
-    timezones = {source.name: source.timezone for source in settings.sources}
-    done, other, none, filled = 0, list[str](), 0, 0
-    try:
-        while batch := list(islice(pages, _BATCH_SIZE)):
-            hints = [
-                hints_for(kept, kept.content, timezone=timezones.get(kept.source), boilerplate=sites.known(kept.host))
-                for kept in batch
-            ]
-            made = await asyncio.gather(*(_article(extractor, *pair) for pair in zip(batch, hints, strict=True)))
-            for kept, article in zip(batch, made, strict=True):
-                none += article is None
-                if article is not None and article.sha256 != kept.known_sha256:
-                    other.append(kept.url)
-                elif article is not None:
-                    filled += any(getattr(article, name) for name in kept.missing_fields)
-            done += len(batch)
-            count("extracted", done)
-    finally:
-        await extractor.aclose()
-    same = done - len(other) - none
-    return ExtractionCounts(other=len(other), same=same, none=none, filled=filled, urls=tuple(other))
-
-
-async def _article(extractor: ProcessExtractor, kept: RawPage, hints: Hints) -> Article | None:
-    """Return what is extracted from a kept page; None if the page has no article."""
-    try:
-        return await extractor.extract(kept.content, hints, fetched_at=kept.fetched_at)
-    except (ExtractError, FetchBlocked):
-        return None

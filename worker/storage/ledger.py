@@ -22,6 +22,7 @@ class StoredLedger(Repository):
     replan = writes(sources.replan)
     make_due = writes(sources.make_due)
     enqueue = writes(intake.enqueue)
+    hold_paused = writes(workers.hold_paused)
     queue_rechecks = writes(queue_rechecks)
     claim = writes(claims.claim)
     extend = writes(claims.extend)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -35,11 +36,14 @@ from worker.storage.db.locks import DaemonLock
 from worker.storage.db.migrate import (
     MIGRATION_KEY,
     bring_up_to_date,
+    read_meta,
     require_complete,
     require_finished,
     require_privileges,
+    write_meta,
 )
-from worker.storage.db.sql import lock_keys, require_utf8
+from worker.storage.db.schema import META
+from worker.storage.db.sql import lock_keys, lock_table, require_utf8
 from worker.storage.queue.backfills import BackfillStore
 from worker.storage.queue.hosts import HostStore, ParagraphStore
 from worker.storage.queue.workers import correct_times, daemons, is_direct, name_connections
@@ -52,6 +56,8 @@ if TYPE_CHECKING:
     from worker.storage.seeds.importing import SeedStore
     from worker.storage.seeds.removal import SeedRemoval
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PATIENCE = timedelta(minutes=5)
 """How long a transaction waits for an unavailable store. Chosen, not measured: a restart or failover takes less."""
@@ -147,6 +153,17 @@ class Store:
         """Set how long a transaction waits for an unavailable database."""
         self._database.patience = patience
 
+    def change_note(self, name: str, change: Callable[[str], tuple[str, T]]) -> T:
+        """Replace a note in one transaction by what `change` makes of it; return the other thing that it returns.
+
+        A note that was never written is empty. `change` has to be pure: the transaction may be repeated.
+        """
+        return self._database.write(_change_note, name, change)
+
+    def free_bytes(self) -> int | None:
+        """Return the free space beside a SQLite store; None for a server, whose disk is not this machine's."""
+        return shutil.disk_usage(self._database.path.parent).free if self._database.path else None
+
     def cancel_waits(self) -> None:
         """End all waits for an unavailable database and start no new ones, so that the process can stop."""
         self._database.cancel_waits()
@@ -199,6 +216,13 @@ class Store:
         """Release the daemon lock and close every connection."""
         self.unlock_daemon()
         self._database.close()
+
+
+def _change_note(connection: Connection, name: str, change: Callable[[str], tuple[str, T]]) -> T:
+    lock_table(connection, META)  # another process may change the same note
+    value, result = change(read_meta(connection, name) or "")
+    write_meta(connection, name, value)
+    return result
 
 
 def open_store(
@@ -321,10 +345,6 @@ def _machine() -> str:
     namespace = Path("/proc/self/ns/pid")
     in_container = namespace.exists() and namespace.stat().st_ino != _INITIAL_PID_NAMESPACE
     return f"{socket.gethostname()}/{namespace.stat().st_ino}" if in_container else socket.gethostname()
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class StoreExecutor:

@@ -37,6 +37,7 @@ class Metrics:
             "extract_fallbacks", "Pages for which a fallback replaced a part of extraction.", "to"
         )
         self._lost = self._counter("leases_lost", "Work that was lost because its lease had expired.")
+        self._notifications = self._counter("notifications", "Messages to a person by how they went.", "result")
         self._processes = self._counter("extract_processes_lost", "Extraction processes ended by a page.", "reason")
         stages = Histogram(
             "stage_seconds",
@@ -71,6 +72,10 @@ class Metrics:
     def lease_lost(self) -> None:
         """Count work that was lost because its lease had expired."""
         self._lost.inc()
+
+    def notified(self, result: str) -> None:
+        """Count a message to a person by its result."""
+        self._notifications.labels(result).inc()
 
     def discovered(self, source: Source, *, new: int) -> None:
         """Count candidates that were added."""

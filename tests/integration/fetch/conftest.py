@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from tests.integration.fetch.loopback import Loopback, serving
 from tests.unit.fetch.fakes import inline
 from worker.clock import SystemClock
 from worker.config.schema import FetchSettings
-from worker.fetch.client import HttpFetcher, InMemoryHostStore
+from worker.fetch.client import NO_SOURCES, HttpFetcher, InMemoryHostStore
+from worker.fetch.identity import SourceAccess
 
 FetcherFactory = Callable[..., HttpFetcher]
 
@@ -32,7 +33,13 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
     made: list[HttpFetcher] = []
 
     def make(
-        *, hosts: InMemoryHostStore | None = None, resolve: Any = None, read_tdmrep: bool = False, **changes: Any
+        *,
+        hosts: InMemoryHostStore | None = None,
+        resolve: Any = None,
+        read_tdmrep: bool = False,
+        refuse: tuple[str, ...] = (),
+        access: Mapping[str, SourceAccess] = NO_SOURCES,
+        **changes: Any,
     ) -> HttpFetcher:
         chosen: dict[str, Any] = {
             "per_host_delay": timedelta(0),
@@ -49,6 +56,8 @@ async def make_fetcher(server: Loopback) -> AsyncIterator[FetcherFactory]:
             offload=inline,
             resolve=resolve,
             read_tdmrep=read_tdmrep,
+            refuse=refuse,
+            access=access,
         )
         made.append(fetcher)
         return fetcher

@@ -1,13 +1,15 @@
-"""The reservation of a site's tdmrep.json is added to its pages; fetching it never costs a page."""
+"""What a site states about use in tdmrep.json and robots.txt comes with its pages; fetching it never costs a page."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from tests.integration.fetch.conftest import FetcherFactory
 from tests.integration.fetch.loopback import Exchange, Loopback
+from worker.errors import FetchBlocked
 from worker.fetch.client import InMemoryHostStore
 from worker.fetch.site_policies import HEADER, PATH
 from worker.models import Request
@@ -81,3 +83,21 @@ async def test_a_file_that_cannot_be_fetched_costs_no_page(server: Loopback, mak
     page = await make_fetcher(read_tdmrep=True).fetch(Request(url="http://news.example/tin/1"))
 
     assert (page.status, page.body) == (200, b"<p>hello</p>")
+
+
+async def test_what_robots_txt_states_about_use_comes_with_the_page_or_refuses_it(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    server.robots("User-agent: *\nContent-Signal: ai-train=no\nContent-Usage: /tin/ search=n")
+    server.says("/tin/1", b"<p>x</p>", Content_Usage="train-ai=y", robots_content_usage="x=n")
+    request = Request(url="http://news.example/tin/1")
+
+    page = await make_fetcher().fetch(request)
+    names = ("content-usage", "content-signal", "robots-content-usage", "robots-content-signal")
+
+    assert [page.headers.get(name) for name in names] == ["train-ai=y", None, "search=n", "ai-train=no"]
+    refusing = make_fetcher(refuse=("ai-train",))
+    with pytest.raises(FetchBlocked, match="ai-train") as caught:
+        await refusing.fetch(request)
+    assert (caught.value.reason, server.paths.count("/tin/1")) == ("rights", 1)
+    assert (await refusing.fetch(replace(request, accept="feed"))).status == 200

@@ -148,7 +148,7 @@ def test_the_record_has_every_field_under_its_fixed_name() -> None:
 
     assert list(told) == [
         "discovered", "stored", "duplicate", "revised", "unchanged", "rejected", "blocked", "failed", "pending",
-        "articles", "seeds", "clusters", "unindexed", "due", "bytes", "recent", "rejected_by_reason",
+        "articles", "seeds", "clusters", "unindexed", "due", "held", "bytes", "recent", "rejected_by_reason",
         "daemon", "workers", "backfills", "sources",
     ]  # fmt: skip
     assert told["recent"] == {"1h": {"discovered": 40, "stored": 12}, "1d": {"stored": 345}}

@@ -67,6 +67,16 @@ def test_adding_and_removing_leaves_the_text_as_it_was() -> None:
     assert without_source(with_sources(TEXT, [NEW]), "ba") == TEXT
 
 
+def test_the_tables_within_a_source_belong_to_it() -> None:
+    text = TEXT.replace('kind = "feed"\n\n#', 'kind = "feed"\n\n[sources.block]\nhosts = ["a.vn"]\n\n#')
+
+    added = tomllib.loads(with_sources(text, [NEW]))["sources"]
+
+    assert [each.get("block") for each in added] == [None, {"hosts": ["a.vn"]}, None]
+    assert tomllib.loads(without_source(text, "hai"))["sources"] == tomllib.loads(TEXT)["sources"][:1]
+    assert tomllib.loads(with_enabled(text, ["hai"], enabled=False))["sources"][1]["enabled"] is False
+
+
 def test_removing_takes_the_source_and_leaves_the_comments_of_its_neighbours() -> None:
     text = without_source(TEXT, "một")
 

@@ -97,6 +97,18 @@ def test_the_files_that_come_with_the_project_are_valid(name: str) -> None:
         (SOURCE + 'sitemap = "sitemap.xml"\n', ["sources[1].sitemap", '"sitemap.xml"', "http://"]),
         ('[fetch]\nrecheck = ["6h", "soon"]\n', ["fetch.recheck[2]", 'found "soon"', '"15s"']),
         (SOURCE + "tiemzone = 1\n", ["sources[1].tiemzone", "unknown key", "timezone"]),
+        ('[filter]\nblock = "x"\n', ["filter.block", 'found "x"']),
+        ("[filter.block]\nword = []\n", ["filter.block.word: unknown key", "one of addresses, hosts, sections, words"]),
+        ('[filter.keep]\nwords = ["xổ số", "?!"]\n', ["filter.keep.words[2]", 'found "?!"', "letters or digits"]),
+        ('[filter.block]\nhosts = ["*.a.example"]\n', ["filter.block.hosts[1]", '"*.a.example"', "the hosts below it"]),
+        ('[filter.block]\nhosts = ["https://a.example/x"]\n', ["hosts[1]", "a.example/x", "the hosts below it"]),
+        ('[filter.block]\naddresses = ["https://a.example/x"]\n', ["addresses[1]", "https://a", 'without "https://"']),
+        ('[filter.block]\naddresses = ["a.example"]\n', ["addresses[1]", 'found "a.example"', '"*/video/*"']),
+        ('[filter.block]\naddresses = ["/video/*"]\n', ["addresses[1]", 'found "/video/*"', '"*/video/*"']),
+        (
+            SOURCE + 'block = {host = ["a.example"]}\n',
+            ["sources[1].block.host: unknown key", "one of addresses, hosts"],
+        ),
         ("[fetch\n", ["not valid TOML", "line 1"]),
     ],
 )

@@ -20,7 +20,7 @@ import pytest
 from pyarrow import parquet
 
 from tests.fakes import MINUTE, START, article
-from worker.errors import UsageError
+from worker.errors import UsageError, install_hint
 from worker.export.columns import COLUMNS
 from worker.export.parquet import ShardedWriter, arrow_schema
 from worker.export.release import ReleaseOptions, write_release
@@ -268,5 +268,5 @@ def test_what_cannot_be_written_or_compared_is_refused(tmp_path: Path, monkeypat
     shard.write_bytes(shard.read_bytes()[:-1] + b"?")
     assert refusal(new, since="old").startswith(f"/old/data/{shard.name}: is not the file of that release")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert 'pip install "corpus-worker[parquet]"' in refusal(new)
+    assert install_hint("parquet") in refusal(new)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "odd", "old"]

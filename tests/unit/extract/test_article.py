@@ -207,6 +207,27 @@ def test_the_pages_own_reservation_overrides_its_sites(head: str, headers: dict[
     assert reading.rights.tdm_reservation == said
 
 
+def test_statements_about_use_are_combined_from_the_page_its_response_and_its_site() -> None:
+    head = (
+        '<meta name="content-signal" content="ai-input=no"><meta name="content-usage" content="search=y">'
+        '<meta name="robots" content="max-image-preview:none, ai-train=no">'
+    )
+    headers = {
+        "content-usage": "train-ai=y",
+        "robots-content-usage": "train-ai=n",
+        "robots-content-signal": "search=yes",
+    }
+    page = page_of(news_page(head=head), headers=headers)
+
+    reading = extract_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=Trace())
+
+    assert reading.rights.robots == ()
+    assert reading.rights.content_usage == ("search=y", "train-ai=n")
+    assert reading.rights.content_signal == ("ai-input=no", "ai-train=no", "search=yes")
+    with pytest.raises(FetchBlocked, match="ai-train"):
+        extract_page(page, hints_of(), ExtractRules(refuse=("ai-train",)), fetched_at=NOW, trace=Trace())
+
+
 def test_a_page_that_is_not_html_is_rejected_with_a_reason() -> None:
     with pytest.raises(ExtractError) as caught:
         read("chỉ là một dòng chữ, không có thẻ nào")

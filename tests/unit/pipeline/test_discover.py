@@ -17,6 +17,7 @@ from worker.pipeline.discover import Discoverer
 from worker.pipeline.stages import Tally
 from worker.ports import Parser
 from worker.schedule.poll_interval import IntervalPolicy
+from worker.storage.maintenance.forget import ForgetRequest
 from worker.storage.store import Store, open_store
 
 FEED = "https://paper.example/rss"
@@ -77,6 +78,21 @@ async def test_what_a_feed_lists_becomes_pending_once(store: Store) -> None:
     assert (second.found, second.new) == (2, 0)
     assert run.pending() == 2
     assert run.tally.discovered == 2
+
+
+@pytest.mark.anyio
+async def test_a_source_whose_host_was_forgotten_is_not_fetched_and_says_why(store: Store) -> None:
+    run = Run(store, {FEED: "https://paper.example/1"})
+    request = ForgetRequest(target="paper.example", reason="a request", is_host=True)
+    store.review.forget(request, judge=Deduper().judge, now=START)
+
+    report = await run.discoverer.poll(SOURCE)
+
+    assert run.fetcher.requests == []
+    assert "a person had it removed" in report.error
+    assert "forget --lift" in store.ledger.source_state("paper").error
+    store.review.lift(request, now=START)
+    assert not (await run.discoverer.poll(SOURCE)).error
 
 
 @pytest.mark.anyio

@@ -11,10 +11,12 @@ import pytest
 
 from tests.fakes import START, FakeClock, FakeExtractor, FakeFetcher, Watcher, faked_stages, limits, page
 from worker.charset.characters import fold
+from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
 from worker.errors import FetchBlocked, FetchError, MachineError, StoreError
 from worker.extract.main_text.boilerplate import HostBoilerplateCache, paragraph_key
 from worker.models import Article, Candidate, Claim, Page, State, Text, Validators
+from worker.pipeline.filters import ArticleFilter
 from worker.pipeline.ingest import Ingester
 from worker.pipeline.stages import DEADLINE, Tally
 from worker.ports import Hints, NullMetrics, Scope
@@ -42,10 +44,16 @@ class Run:
         self.stages = faked_stages(store, clock=self.clock, fetcher=self.fetcher)
         self.ingester = self.make()
 
-    def make(self, *, in_hand: int = 8, deadline: timedelta = MINUTES) -> Ingester:
+    def make(
+        self,
+        *,
+        in_hand: int = 8,
+        deadline: timedelta = MINUTES,
+        filter: ArticleFilter | None = None,  # noqa: A002
+    ) -> Ingester:
         return Ingester(
             self.stages,
-            limits(max_in_flight=in_hand, lease=12 * SECONDS, deadline=deadline),
+            limits(max_in_flight=in_hand, lease=12 * SECONDS, deadline=deadline, filter=filter),
             tally=self.tally,
             observer=self.watcher,
             worker="here:1",
@@ -78,6 +86,37 @@ async def test_a_rejected_page_is_stored_from_what_is_kept_once_a_person_asks_fo
     assert (rejected, run.state("https://a.example/1")) == (State.REJECTED, State.STORED)
     assert len(run.fetcher.requests) == 1
     assert run.balanced()
+
+
+@pytest.mark.anyio
+async def test_what_a_filter_keeps_out_is_not_fetched_where_that_can_be_told(store: Store) -> None:
+    run = Run(store, {f"https://a.example/{name}": f"Tin\n{name} {LONG}" for name in ("tin", "video")})
+    run.add("https://b.example/1", "https://a.example/tin", "https://a.example/video")
+    block = {"hosts": ["b.example"], "words": ["video"]}
+    rules = ArticleFilter(Settings.model_validate({"filter": {"block": block}}))
+
+    await run.make(filter=rules).drain()
+
+    assert [request.url for request in run.fetcher.requests] == ["https://a.example/tin", "https://a.example/video"]
+    ended = {url: (outcome.state, outcome.reason) for url, outcome in run.watcher.outcomes.items()}
+    assert ended["https://a.example/tin"] == (State.STORED, "unique")
+    assert ended["https://a.example/video"] == ended["https://b.example/1"] == (State.REJECTED, "filtered")
+    assert store.ledger.source_state("paper").outcome_stats.usual.outcomes == 1  # a filter says nothing of the source
+    assert run.balanced()
+
+
+@pytest.mark.anyio
+async def test_a_filter_does_not_reach_an_article_that_is_stored(store: Store) -> None:
+    run = Run(store, {"https://a.example/1": f"Tin\n{LONG}"})
+    run.add("https://a.example/1")
+    await run.ingester.drain()
+    run.fetcher.answers["https://a.example/1"] = f"Tin\n{LONG} video"
+    run.add("https://a.example/1", again=True)
+    rules = ArticleFilter(Settings.model_validate({"filter": {"block": {"words": ["video"]}}}))
+
+    await run.make(filter=rules).drain()
+
+    assert run.state("https://a.example/1") is State.REVISED
 
 
 @pytest.mark.anyio

@@ -20,6 +20,7 @@ import zstandard
 
 from tests.unit.sources.factories import NOW
 from worker.dedupe.judge import Deduper
+from worker.errors import install_hint
 from worker.models import Page, Seed
 from worker.sources.files import seed_rows
 from worker.sources.files.article_files import InputProblem
@@ -247,7 +248,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatc
     path = write(tmp_path / "x.parquet")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
 
-    assert read(path) == ([], ["x.parquet: reading it needs pyarrow: pip install 'corpus-worker[parquet]'"])
+    assert read(path) == ([], [f"x.parquet: reading it needs pyarrow: {install_hint('parquet')}"])
 
 
 def test_a_missing_column_that_is_configured_is_named(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def status_record(
         "clusters": figures.texts,
         "unindexed": figures.unindexed,
         "due": figures.due,
+        "held": figures.held,
         "bytes": figures.size,
         "recent": {format_duration(span): dict(counts) for span, counts in figures.recent.items()},
         "rejected_by_reason": {
@@ -158,12 +159,13 @@ def _header(
 ) -> Iterator[RenderableType]:
     """Yield the lines about the store, the daemon, the workers, the corpus and the queue."""
     size = f", {figures.size / 10**6:,.1f} MB" if figures.size else ""
+    held = f"; {figures.held:,} wait for a source that is paused" if figures.held else ""
     lines = {
         "store": f"{mask_url(settings.store.url)}{size}",
         "daemon": daemon,
         "at work": ", ".join(map(str, workers)) or "none",
         "corpus": corpus_equation(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
-        "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now",
+        "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now{held}",
     }
     if figures.unindexed > MAX_QUEUED:
         lines["search"] = f"{figures.unindexed:,} texts are not in its index yet: `ingest` and `run` add them"

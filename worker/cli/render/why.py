@@ -7,7 +7,15 @@ from datetime import datetime
 
 from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, StoredArticle, Verdict
 from worker.models.records import AlignedPassages
-from worker.runs.reading import ArticleHistory, Decision, Difference, one_line, rule_text, shown_fields
+from worker.runs.reading import (
+    ArticleHistory,
+    Decision,
+    Difference,
+    format_rights,
+    one_line,
+    rule_text,
+    shown_fields,
+)
 
 _MAX_SHARED_SHOWN = 160  # characters: about two terminal lines; a shared passage can be a whole article
 # Who named an address: what its own site says of a page is believed, what other sites say is not.
@@ -39,6 +47,7 @@ def history_record(history: ArticleHistory) -> dict[str, object]:
                 "modified_at_from": stored.article.modified_at_from,
                 **{name: getattr(stored.article, name) for name in PAGE_FIELDS},
                 "fields_from": dict(stored.article.fields_from),
+                "rights": _as_json_values(stored.article.rights),
                 "words": stored.article.words,
                 "notes": list(stored.article.notes),
                 "cluster": stored.cluster,
@@ -148,6 +157,8 @@ def _print_article(stored: StoredArticle, history: ArticleHistory) -> None:
             out.print(f"  {escape_markup(line)}")
     for name, value, origin in shown_fields(stored.article):
         out.print(f"  {name}: {escape_markup(_shortened(value))} ({origin})", soft_wrap=True)
+    if rights := format_rights(stored.article.rights):
+        out.print(f"  rights: {escape_markup(rights)}", soft_wrap=True)
     which = "this one" if stored.head else f"article {exported.head.id}, {exported.head.article.url}"
     out.print(f"  exported of its cluster: {escape_markup(which)} ({escape_markup(exported.reason)})", soft_wrap=True)
     for decision in decisions:

@@ -20,6 +20,7 @@ import httpx
 
 from worker.errors import ConfigurationError, FetchError
 from worker.fetch.http.network_backend import GuardedBackend
+from worker.fetch.http.proxy import HttpProxy, ProxyBackend, proxy_refusal
 from worker.fetch.http.ssrf import url_port
 
 
@@ -63,6 +64,10 @@ MAX_DRAIN_BYTES = 64 * 1024
 Header = tuple[bytes, bytes]
 Hook = Callable[[], Awaitable[None]]
 """A coroutine function that is awaited directly before or after a request is sent."""
+MakeHeaders = Callable[[], Sequence[Header]]
+"""A function that is called directly before a request is sent, as signatures carry the time."""
+Route = tuple[httpcore.Origin, HttpProxy | None]
+"""Where a connection leads, and through which proxy."""
 # Errors of an idle connection that the server has closed meanwhile: the request is sent again on a new one.
 _STALE = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 
@@ -107,22 +112,22 @@ class IdlePool:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._connections: dict[httpcore.AsyncHTTPConnection, httpcore.Origin] = {}
+        self._connections: dict[httpcore.AsyncHTTPConnection, Route] = {}
 
-    async def acquire(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection | None:
-        """Remove and return a connection to an origin that looks usable; None if there is none."""
-        for connection in [kept for kept, its_origin in self._connections.items() if its_origin == origin]:
+    async def acquire(self, route: Route) -> httpcore.AsyncHTTPConnection | None:
+        """Remove and return a connection on a route that looks usable; None if there is none."""
+        for connection in [kept for kept, its_route in self._connections.items() if its_route == route]:
             del self._connections[connection]
             if connection.is_idle() and not connection.has_expired():
                 return connection
             await connection.aclose()
         return None
 
-    async def release(self, origin: httpcore.Origin, connection: httpcore.AsyncHTTPConnection) -> bool:
+    async def release(self, route: Route, connection: httpcore.AsyncHTTPConnection) -> bool:
         """Put a connection into the pool; False if it cannot be used again and the caller has to close it."""
         if self._size < 1 or not connection.is_idle():
             return False
-        self._connections[connection] = origin
+        self._connections[connection] = route
         if len(self._connections) > self._size:
             oldest = next(iter(self._connections))
             del self._connections[oldest]
@@ -147,26 +152,40 @@ class Connections:
 
     @asynccontextmanager
     async def send(
-        self, url: httpx.URL, headers: Sequence[Header], *, before_send: Hook, after_send: Hook
+        self,
+        url: httpx.URL,
+        make_headers: MakeHeaders,
+        *,
+        before_send: Hook,
+        after_send: Hook,
+        proxy: HttpProxy | None = None,
     ) -> AsyncIterator[RawResponse]:
         """Send a GET request and yield the response; errors of httpcore and ssl (`LIBRARY_ERRORS`) are passed on.
 
         `before_send` is awaited once the connection is open, directly before the request is sent, and `after_send`
         directly after it; for a request that is sent again on a new connection, both run again.
         """
+        # A proxy is sent the whole URL, except inside a tunnel.
+        is_forwarded = proxy is not None and url.scheme == "http"
+        target = str(url).encode("ascii") if is_forwarded else url.raw_path
+        own = proxy.headers() if proxy is not None and is_forwarded else []
         request = httpcore.Request(
             b"GET",
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url_port(url), target=url.raw_path),
-            headers=headers,
-            extensions={"timeout": self._timeouts, "trace": _send_hooks(before_send, after_send)},
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url_port(url), target=target),
+            extensions={
+                "timeout": self._timeouts,
+                "trace": _send_hooks(before_send, lambda: [*make_headers(), *own], after_send),
+            },
         )
-        connection, response = await self._open(request)
+        connection, response = await self._open(request, proxy)
         kept = False
         try:
             raw = RawResponse(response.status, httpx.Headers(response.headers), response)
+            if proxy is not None and is_forwarded and raw.status == 407:  # RFC 9110, 15.5.8: the proxy wants a login
+                raise proxy_refusal(proxy, raw.status)
             yield raw
             if await raw.finish():
-                kept = await self._idle.release(request.url.origin, connection)
+                kept = await self._idle.release((request.url.origin, proxy), connection)
         finally:
             if not kept:
                 await connection.aclose()
@@ -175,20 +194,23 @@ class Connections:
         """Close the idle connections."""
         await self._idle.clear()
 
-    async def _open(self, request: httpcore.Request) -> tuple[httpcore.AsyncHTTPConnection, httpcore.Response]:
+    async def _open(
+        self, request: httpcore.Request, proxy: HttpProxy | None
+    ) -> tuple[httpcore.AsyncHTTPConnection, httpcore.Response]:
         """Send a request over an idle connection, or over a new one if there is none or the server has closed it."""
-        kept = await self._idle.acquire(request.url.origin)
+        kept = await self._idle.acquire((request.url.origin, proxy))
         if kept is not None:
             try:
                 return kept, await self._send(kept, request)
             except _STALE:
                 # The server may close an idle connection at any time; a new one can still work.
                 pass
+        is_secure = request.url.origin.scheme == b"https"
         fresh = httpcore.AsyncHTTPConnection(
             request.url.origin,
-            ssl_context=self._tls.context() if request.url.origin.scheme == b"https" else None,
+            ssl_context=self._tls.context() if is_secure else None,
             keepalive_expiry=KEEP_ALIVE_S,
-            network_backend=self._backend,
+            network_backend=ProxyBackend(proxy, self._backend, tunnel=is_secure) if proxy else self._backend,
         )
         return fresh, await self._send(fresh, request)
 
@@ -200,12 +222,15 @@ class Connections:
             raise
 
 
-def _send_hooks(before_send: Hook, after_send: Hook) -> Callable[[str, object], Awaitable[None]]:
+def _send_hooks(
+    before_send: Hook, make_headers: MakeHeaders, after_send: Hook
+) -> Callable[[str, dict[str, httpcore.Request]], Awaitable[None]]:
     """Return a trace function of httpcore that calls the hooks around the headers of a request; GET has no body."""
 
-    async def trace(event: str, _details: object) -> None:
+    async def trace(event: str, details: dict[str, httpcore.Request]) -> None:
         if event == "http11.send_request_headers.started":
             await before_send()
+            details["request"].headers = list(make_headers())
         elif event == "http11.send_request_headers.complete":
             await after_send()
 

@@ -1,7 +1,7 @@
 """TCP and TLS connections for httpcore, made only to addresses that passed the SSRF checks.
 
 `GuardedBackend` is the network backend of httpcore: it resolves a name once, checks every address and connects to one
-that was checked. `NetworkStream` is one connection; unlike httpcore's own, its `abort` closes without awaiting, so a
+that was checked.  `NetworkStream` is one connection; unlike httpcore's own, its `abort` closes without awaiting, so a
 cancelled fetch cannot leak a socket. `ConnectTo` is the `connect_to` setting, which works as curl's `--connect-to`.
 """
 
@@ -12,13 +12,25 @@ import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import httpcore
 
+from worker.config.schema import FetchSettings
 from worker.errors import ConfigurationError, FetchError
-from worker.fetch.http.ssrf import Address, Network, Resolve, check_address, ip_literal
+from worker.fetch.http.ssrf import (
+    Address,
+    Network,
+    Resolve,
+    Resolver,
+    check_address,
+    ip_literal,
+    parse_url,
+    url_host,
+    url_port,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +254,19 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         return self._transport.get_extra_info("peername" if info == "server_addr" else info)
 
 
+DEFAULT_AGENT: Final = (
+    "the user agent is the shipped default, which names nobody whom a site could reach; set [fetch] user_agent to your "
+    "crawler's name and an address of yours"
+)
+"""Why the default user agent reaches loopback addresses and `connect_to` targets alone, and what to do."""
+
+
+def is_loopback(address: Address) -> bool:
+    """Return whether an address is on this machine's loopback interface, also as an IPv4-mapped one."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 # At most this many addresses of a name are tried; all but the last with a short timeout, so that a dead IPv6 address
 # costs seconds and the fetch keeps most of its deadline (chosen, not measured).
 MAX_ADDRESSES = 4
@@ -255,12 +280,19 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     """The network backend that httpcore connects through.
 
     TLS and the Host header keep the name of the URL, whatever address is connected to. Addresses are not checked for a
-    host with a `connect_to` entry: the operator chose its target.
+    host with a `connect_to` entry: the operator chose its target. With `only_loopback`, no other address is used.
     """
 
     def __init__(
-        self, *, resolve: Resolve, networks: Sequence[Network], connect_to: ConnectTo, connect: Connect | None = None
+        self,
+        *,
+        resolve: Resolve,
+        networks: Sequence[Network],
+        connect_to: ConnectTo,
+        connect: Connect | None = None,
+        only_loopback: bool = False,
     ) -> None:
+        self.only_loopback = only_loopback
         self._connect = connect or open_stream
         self._resolve = resolve
         self._networks = networks
@@ -274,7 +306,14 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         if route is None:
             for address in found:
                 check_address(address, self._networks, host=host)
+            if self.only_loopback and not all(map(is_loopback, found)):
+                raise FetchError(f"nothing is fetched from {host}: {DEFAULT_AGENT}", reason="agent", retry=True)
         return found, target_port
+
+    async def connect_unchecked(self, at: HostPort, timeout_s: float | None) -> httpcore.AsyncNetworkStream:
+        """Return a connection to a host that the operator chose; raises FetchError."""
+        found = await self._find(at.host, at.port, timeout_s)
+        return await self._connect(found[0], at.port, timeout_s)
 
     async def _find(self, host: str, port: int, timeout_s: float | None) -> list[Address]:
         """Return the addresses of a host, unchecked."""
@@ -304,6 +343,42 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             except FetchError:
                 continue
         return await self._connect(last, target_port, timeout)
+
+
+def is_local(url: str, settings: FetchSettings) -> bool:
+    """Return whether a URL is known not to be on the open web, without DNS: loopback, `connect_to`, no name at all."""
+    host, port = url_host(parsed := parse_url(url)), url_port(parsed)
+    address = ip_literal(host)
+    named_local = host == "localhost" or host.endswith((".localhost", ".invalid"))  # RFC 6761, 6.3 and 6.4
+    return (
+        named_local
+        or (address is not None and is_loopback(address))
+        or parse_connect_to(settings.connect_to).find(host, port) is not None
+    )
+
+
+async def require_named_agent(settings: FetchSettings, urls: Iterable[str]) -> None:
+    """Raise ConfigurationError if one of the URLs is not on loopback and the user agent is the shipped default.
+
+    Names are looked up for that; one that nobody knows is not on loopback.
+    """
+    if not settings.has_default_agent:
+        return
+    resolver = Resolver()
+    guard = GuardedBackend(
+        resolve=resolver, networks=(), connect_to=parse_connect_to(settings.connect_to), only_loopback=True
+    )
+    try:
+        for url in (parse_url(each) for each in urls if each.startswith(("http://", "https://"))):
+            if is_local(str(url), settings):
+                continue
+            try:
+                await guard.addresses(url_host(url), url_port(url), settings.timeout.total_seconds())
+            except FetchError as error:
+                if error.reason in {"agent", "dns"}:
+                    raise ConfigurationError(f"{url_host(url)} is not fetched from: {DEFAULT_AGENT}") from error
+    finally:
+        resolver.close()
 
 
 async def open_stream(address: Address, port: int, timeout_s: float | None) -> NetworkStream:

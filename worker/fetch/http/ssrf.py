@@ -21,7 +21,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import httpx
 
-from worker.errors import FetchBlocked, FetchError
+from worker.errors import ConfigurationError, FetchBlocked, FetchError
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -123,6 +123,14 @@ def is_allowed(address: Address, networks: Sequence[Network]) -> bool:
 def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:
     """Parse networks such as `127.0.0.0/8`; raises ValueError on the first that is not one."""
     return tuple(ip_network(text, strict=False) for text in texts)
+
+
+def configured_networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    """Return the networks of the setting `allow_networks`; raises ConfigurationError."""
+    try:
+        return parse_networks(texts)
+    except ValueError as exc:
+        raise ConfigurationError(f'fetch.allow_networks: {exc}; write for example "127.0.0.0/8"') from exc
 
 
 def ip_literal(host: str) -> Address | None:

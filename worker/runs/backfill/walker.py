@@ -279,7 +279,8 @@ class ArchiveWalker:
         One thread does all of it. libxml2 keeps names in a dictionary of the thread that made the parser, so a parser
         that goes on in another thread corrupts memory while the first one parses something else.
         """
-        page = await self._fetcher.fetch(Request(url=place.url, accept="any"))
+        request = Request(url=place.url, accept="any", source=self._source.name)
+        page = await self._fetcher.fetch(request)
         pages = scan_archive(place.kind, page, self._source, self._query, now=self._app.clock.now())
         last = ArchivePage()
         with ThreadPoolExecutor(1, thread_name_prefix="archive") as thread:

@@ -21,11 +21,15 @@ from worker.clock import SystemClock
 from worker.config.load import mask_url
 from worker.config.schema import Settings
 from worker.errors import ConfigurationError, StoreError, StoreMissing
+from worker.fetch.identity import require_usable
 from worker.logs import log
+from worker.ports import NullMetrics
 from worker.runs.daemon.polling import ProgressCounter
 from worker.runs.daemon.session import Session, StopReason, StoreBackoff, sleep_until
 from worker.runs.daemon.status_pages import StatusPages
 from worker.runs.daemon.watchdog import LoopWatchdog, SystemdNotifier
+from worker.runs.notify import CHECK_EVERY as NOTIFY_EVERY
+from worker.runs.notify import Notifier
 from worker.storage.store import worker_name
 
 
@@ -97,6 +101,7 @@ class Daemon:
         self._wake = asyncio.Event()
         self._done = ProgressCounter()
         self._status_pages = StatusPages(settings.web, clock=self._clock, done=self._done, config=config)
+        self._notifier = Notifier(now=self._clock.now(), meter=self._status_pages.meter or NullMetrics())
         self._session: Session | None = None
 
     def run(self) -> int:
@@ -109,12 +114,13 @@ class Daemon:
 
     async def _run(self) -> int:
         self._install_signal_handlers()
-        config_task = asyncio.create_task(self._watch_config())
+        watching = [asyncio.create_task(self._watch_config()), asyncio.create_task(self._watch_problems())]
         try:
             async with self._status_pages.serve():
                 return await self._until_stopped()
         finally:
-            config_task.cancel()
+            for task in watching:
+                task.cancel()
 
     async def _until_stopped(self) -> int:
         """Run sessions until a signal, or until a second stall without any progress in between."""
@@ -213,6 +219,16 @@ class Daemon:
             if self._file.changed():
                 self._reload_sources()
 
+    async def _watch_problems(self) -> None:
+        """Send what needs a person to the addresses of `[notify]`."""
+        pages = self._status_pages
+        while True:
+            await self._clock.sleep(NOTIFY_EVERY)
+            try:
+                await self._notifier.check(self._settings, pages.health(), pages.app, now=self._clock.now())
+            except Exception:  # a bug here must not end the messages that follow
+                log.exception("notify.bug")
+
     def _reload_sources(self) -> None:
         """Load the configuration again and apply its sources."""
         settings, current = self._reread_settings(), self._next or self._settings
@@ -227,6 +243,7 @@ class Daemon:
         """Return the current configuration; None if it is invalid or the daemon is stopping."""
         try:
             settings = self._reread()
+            require_usable(settings)
         except ConfigurationError as exc:
             log.error("run.reload_refused", error=str(exc), note="the old configuration stays")
             return None

@@ -20,7 +20,8 @@ from typing import Final, ParamSpec, TypeVar
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from worker.app import App
-from worker.errors import MachineError, StoreError, as_machine_error
+from worker.errors import ConfigurationError, MachineError, StoreError, as_machine_error
+from worker.fetch.http.network_backend import require_named_agent
 from worker.logs import log
 from worker.ports import Clock, RunInThread
 from worker.runs.daemon.polling import STORE_TIMEOUT, ProgressCounter, SourcePoller
@@ -138,6 +139,7 @@ class Session:
         self._clock_offset = self._wall_minus_monotonic()
         self._due_query: asyncio.Future[bool] | None = None
         self._due_query_started = 0.0
+        self._refusal = ""
         self.trouble = ""
         """Why the daemon makes no progress, as far as is known; empty while it does."""
 
@@ -159,6 +161,8 @@ class Session:
         ]
         try:
             await self._wait_for(asyncio.create_task(self._prepare()))
+            if self._refusal:
+                await self._ended.wait()
             if not self._ended.is_set():
                 self._scheduler.start()
                 self._working = asyncio.create_task(self._ingest())
@@ -188,7 +192,19 @@ class Session:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _prepare(self) -> None:
-        """Import seeds, and apply polling rules that were changed since the last poll of their source."""
+        """Import seeds, and apply what was changed of sources: paused or resumed, and rules of polling.
+
+        Under the shipped default user agent with sources that are not on loopback, do nothing but say so.
+        """
+        urls = [source.url for source in self._app.sources if source.enabled]
+        try:
+            if urls:
+                await require_named_agent(self._app.settings.fetch, urls)
+        except ConfigurationError as exc:
+            self._refusal = self.trouble = f"{exc}, then restart the daemon or send it SIGHUP"
+            log.error("run.refused", error=self._refusal)
+            return
+        await self._retry_on_store_errors(self._app.hold_paused)
         await self._retry_on_store_errors(self._app.import_seeds)
         await self._retry_on_store_errors(lambda: self._app.discoverer.replan(self._app.sources))
 
@@ -284,7 +300,7 @@ class Session:
         if stalled_for >= self._patience:
             self._stalled(stalled_for)
         elif self._end is not StopReason.STALLED:
-            self.trouble = trouble
+            self.trouble = trouble or self._refusal
             if not self._ended.is_set():
                 self._notify_systemd()
 

@@ -51,6 +51,11 @@ class StatusPages:
         """The metrics that the stages report to; None if the pages are disabled."""
         return self._metrics
 
+    @property
+    def app(self) -> App | None:
+        """The application whose store is open; None while the daemon starts, ends or waits for its store."""
+        return self._attached[0] if self._attached else None
+
     def counting_observer(self, observer: Observer) -> Observer:
         """Return an observer that notifies `observer` and updates the metrics."""
         return CompositeObserver((observer, self._metrics)) if self._metrics else observer

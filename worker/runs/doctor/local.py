@@ -17,13 +17,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from worker.app import seed_options
 from worker.clock import SystemClock
 from worker.config.load import mask_url
-from worker.config.schema import DEFAULT_TIMEZONE, FetchSettings, Settings
+from worker.config.schema import DEFAULT_TIMEZONE, Settings
 from worker.config.types import format_duration
 from worker.dedupe.judge import Deduper
-from worker.errors import StoreError, StoreMissing
+from worker.errors import ConfigurationError, StoreError, StoreMissing
+from worker.fetch.http.network_backend import DEFAULT_AGENT, is_local
+from worker.fetch.identity import require_identity
 from worker.models import AuditReport, Seed
 from worker.pipeline.prepare_seeds import make_reader, take
 from worker.runs.doctor.findings import Finding, make_finding
+from worker.runs.notify import LITTLE_DISK
 from worker.sources.files.article_files import InputProblem
 from worker.sources.files.seed_rows import SeedFile
 from worker.sources.files.seeds import (
@@ -47,8 +50,7 @@ _PROCESS_BYTES: Final = 300 * _MB
 processes held 594 MB together (docs/daemon.md, "Measured")."""
 _MAIN_BYTES: Final = 500 * _MB
 """Memory of the main process with its index and language data: an upper estimate, for the same reason."""
-# Warn below one gigabyte, which days of raw pages fill; fail below what one run needs. Chosen, not measured.
-_LITTLE_DISK, _NO_DISK = 1_000 * _MB, 100 * _MB
+_NO_DISK: Final = 100 * _MB  # what one run needs; chosen, not measured
 _SPARE_FILES: Final = 100
 """Open files besides connections and pipes: the store, libraries, logs and the status pages."""
 _SAMPLE_FOLDER: Final = "seeds/sample"
@@ -100,7 +102,7 @@ def disk(free: int, *, folder: Path) -> Finding:
     """Check the free disk space (bytes) in the folder of the store."""
     found = f"{free // _MB:,} MB free in {folder.absolute()}"
     remedy = "free some space, or move the store with [store] url: a full disk stops every run"
-    return make_finding(AREA, "disk", found, warn=free < _LITTLE_DISK, fail=free < _NO_DISK, remedy=remedy)
+    return make_finding(AREA, "disk", found, warn=free < LITTLE_DISK, fail=free < _NO_DISK, remedy=remedy)
 
 
 def open_files(limit: int, *, connections: int, processes: int) -> Finding:
@@ -164,7 +166,7 @@ _STORE_PATIENCE: Final = timedelta(seconds=5)
 
 def check_configuration(settings: Settings) -> Iterator[Finding]:
     """Check settings that are valid but may be mistakes."""
-    yield _user_agent(settings.fetch.user_agent)
+    yield _user_agent(settings)
     yield make_finding(
         "configuration",
         "robots.txt",
@@ -181,6 +183,12 @@ def check_configuration(settings: Settings) -> Iterator[Finding]:
         remedy="add one: corpus-worker sources add URL",
     )
     yield from _unused(settings)
+    try:
+        require_identity(settings)
+    except ConfigurationError as exc:
+        yield make_finding(
+            "configuration", "fetching", str(exc), fail=True, remedy="nothing is fetched before this is fixed"
+        )
 
 
 def _unused(settings: Settings) -> Iterator[Finding]:
@@ -189,15 +197,20 @@ def _unused(settings: Settings) -> Iterator[Finding]:
         yield make_finding("configuration", "sources", remark, warn=True, remedy="from version 0.3 on this is an error")
 
 
-def _user_agent(agent: str) -> Finding:
-    """Check that the user agent names a contact, as crawlers should."""
-    default = FetchSettings.model_fields["user_agent"].default
+def _user_agent(settings: Settings) -> Finding:
+    """Check that the user agent is not the shipped default, under which only loopback is fetched from."""
+    is_default, urls = settings.fetch.has_default_agent, [each.url for each in settings.sources if each.enabled]
+    refused = (
+        [url for url in urls if url.startswith("http") and not is_local(url, settings.fetch)] if is_default else []
+    )
     return make_finding(
         "configuration",
         "user agent",
-        f'"{agent}"' + (" is the default, which names no contact" if agent == default else ""),
-        warn=agent == default or "example.org" in agent,
-        remedy="set [fetch] user_agent to a name and an address where the owner of a site can reach you",
+        f'"{settings.fetch.user_agent}"' + (f": {DEFAULT_AGENT.partition(';')[0]}" if is_default else ""),
+        warn=is_default,
+        fail=bool(refused),
+        remedy="set [fetch] user_agent to a name and an address where the owner of a site can reach you; "
+        "until then, nothing is fetched but from this machine",
     )
 
 

@@ -13,6 +13,7 @@ from worker.models import Source
 from worker.runs.doctor.findings import Finding, make_finding
 from worker.runs.doctor.local import check_configuration, check_machine, check_seeds, check_store
 from worker.runs.doctor.network import check_clock, check_hosts, check_source, check_tls
+from worker.runs.notify import deliver, named_addresses, send_with_apprise, unusable_addresses
 from worker.runs.preview import ProbeResult, open_probe
 
 
@@ -29,22 +30,39 @@ async def run_checks(settings: Settings, *, config: Path | None) -> AsyncIterato
     """Yield the findings of all checks; sources are polled concurrently, and nothing is stored.
 
     `config` is the file that the settings come from, None if they are the defaults.
-    Without readable certificate authorities no source is polled: every request would fail for that reason.
+    Without readable certificate authorities no source is polled, nor where no fetcher can be made: every request would
+    fail for that reason.
     """
     for finding in check_machine(settings, now=SystemClock().now()):
         yield finding
     found = str(config) if config else "there is none, so the defaults count"
     yield make_finding("configuration", "file", found, warn=not config, remedy="write one: corpus-worker init")
+    usable = True
     for finding in check_configuration(settings):
+        usable &= finding.name != "fetching"
         yield finding
     for finding in await asyncio.to_thread(lambda: list(check_store(settings))):
         yield finding
     yield await asyncio.to_thread(check_seeds, settings)
+    for remark in await asyncio.to_thread(lambda: list(unusable_addresses(settings))):
+        remedy = "until then nothing is sent; try it: corpus-worker doctor --notify"
+        yield make_finding("notify", "addresses", remark, fail=True, remedy=remedy)
     tls = check_tls(settings.fetch.ca_file)
     yield tls
-    if not tls.failed:
+    if usable and not tls.failed:
         async for finding in _check_sources(settings):
             yield finding
+
+
+async def try_notifications(settings: Settings) -> AsyncIterator[Finding]:
+    """Send a trial message to each address of `[notify]`, and yield whether it was accepted."""
+    if not settings.notify.urls:
+        remedy = "set [notify] urls, or CORPUS_WORKER_NOTIFY__URLS in the environment"
+        yield make_finding("notify", "addresses", "none is set", fail=True, remedy=remedy)
+    for place, url in named_addresses(each.get_secret_value() for each in settings.notify.urls):
+        why = await deliver(send_with_apprise, url, "Corpus Worker", "This is a trial message.")
+        remedy = "correct the address"
+        yield make_finding("notify", place, why or "accepted a trial message", fail=bool(why), remedy=remedy)
 
 
 async def _check_sources(settings: Settings) -> AsyncIterator[Finding]:

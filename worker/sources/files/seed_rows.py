@@ -25,7 +25,7 @@ import zstandard
 
 from worker.charset import decode, decode_plain, nearly_utf8
 from worker.dates.parsing import date_text, plausible_date, read_date
-from worker.errors import SourceError, UsageError
+from worker.errors import SourceError, UsageError, install_hint
 from worker.files.reading import note_progress, open_regular
 from worker.models import Fingerprint, IndexParameters, Seed
 from worker.sources.entries import clean_title, one_line
@@ -274,7 +274,7 @@ def _pyarrow() -> Any:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError as exc:
-        raise SourceError("reading it needs pyarrow: pip install 'corpus-worker[parquet]'") from exc
+        raise SourceError(f"reading it needs pyarrow: {install_hint('parquet')}") from exc
     return pyarrow
 
 

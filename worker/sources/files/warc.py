@@ -111,6 +111,8 @@ _PAGE_TYPES = ("text/html", "application/xhtml")
 _KEPT_FIELDS = (
     "content-type",
     "content-language",
+    "content-signal",
+    "content-usage",
     "etag",
     "last-modified",
     "date",

@@ -74,6 +74,7 @@ RECENT_EVENTS = (*(state.value for state in State if state is not State.PENDING)
 
 _NEWEST = select(func.max(ARTICLES.c.fetched_at)).where(ARTICLES.c.source == SOURCES.c.name).scalar_subquery()
 _SOURCES = STATES_QUERY.add_columns(_NEWEST.label("newest_at"))
+_COUNT_HELD = select(func.count()).select_from(CANDIDATES).where(claims.IS_PENDING, claims.IS_HELD)
 _COUNT_ARTICLES = select(func.count()).select_from(ARTICLES)
 # Only seeds have no candidate; in this form the count is answered by an index.
 _COUNT_SEEDS = _COUNT_ARTICLES.where(ARTICLES.c.candidate_id.is_(None))
@@ -147,6 +148,7 @@ def store_stats(connection: Connection, *, now: datetime, size: int | None = Non
         at=now,
         pending=pending,
         due=due,
+        held=connection.execute(_COUNT_HELD).scalar_one(),
         counts=counts,
         texts=connection.execute(heads).scalar_one(),
         articles=kept - seeds,
@@ -336,6 +338,10 @@ class StoreReader(Repository):
     def figures(self, *, now: datetime) -> StoreStats:
         """Return statistics: the queue, the sources, the size, and recent counts."""
         return self.database.read(store_stats, now=now, size=self.database.size())
+
+    def source_stats(self) -> tuple[SourceStats, ...]:
+        """Return the state of each source and the time of its newest text; its candidates are not counted."""
+        return self.database.read(_sources, {})
 
     def search(
         self, query: str, *, filters: Iterable[tuple[str, str]] = (), limit: int = 20, offset: int = 0

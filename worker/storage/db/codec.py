@@ -233,6 +233,8 @@ def rights_to_json(rights: Rights) -> str:
             "tdm_reservation": rights.tdm_reservation,
             "licence": rights.licence,
             "copyright_holder": rights.copyright_holder,
+            **({"content_usage": list(rights.content_usage)} if rights.content_usage else {}),
+            **({"content_signal": list(rights.content_signal)} if rights.content_signal else {}),
         }
     )
 
@@ -246,6 +248,8 @@ def rights_from_json(value: str) -> Rights:
         tdm_reservation=facts["tdm_reservation"],
         licence=facts["licence"],
         copyright_holder=facts["copyright_holder"],
+        content_usage=tuple(facts.get("content_usage", ())),
+        content_signal=tuple(facts.get("content_signal", ())),
     )
 
 

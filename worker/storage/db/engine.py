@@ -18,7 +18,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
-from worker.errors import StoreError, StoreMissing
+from worker.errors import StoreError, StoreMissing, install_hint
 from worker.storage.db.database import WRITES, Database
 from worker.storage.db.errors import describe_url, needs_new_connection
 
@@ -171,7 +171,7 @@ def _postgresql_engine(url: URL) -> Engine:
     try:
         engine = create_engine(url, hide_parameters=True, connect_args=arguments, **pool)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
-        message = "the PostgreSQL driver is missing: install corpus-worker[postgresql]"
+        message = f"the PostgreSQL driver is missing: {install_hint('postgresql')}"
         raise StoreError(f"store {describe_url(url)}: {message}, and write postgresql+psycopg://") from error
     logging.getLogger("psycopg").addFilter(_is_worth_logging)
     # Insert many rows with one statement instead of one message to the server for each row.

@@ -6,17 +6,15 @@ pending with its stored page as content, the usual pipeline processes it, and `s
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, exists, func, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, select, update
 
-from worker.errors import StoreError
-from worker.models import ORIGIN_FIELDS, HistoryEvent, Page, State, Text
+from worker.models import FILTERED, ORIGIN_FIELDS, Candidate, HistoryEvent, Page, State, Text
 from worker.models.browsing import RejectedList, RejectedPage
 from worker.storage.corpus import judge_model
 from worker.storage.corpus.clusters import relation_states
@@ -25,14 +23,14 @@ from worker.storage.db.codec import UtcTime, content_from
 from worker.storage.db.database import Database
 from worker.storage.db.locks import Writer, exclusive
 from worker.storage.db.migrate import delete_meta, read_meta, write_meta
-from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES
-from worker.storage.db.sql import among, batched
-from worker.storage.maintenance import forget, manual_decisions
+from worker.storage.db.schema import ARTICLES, CANDIDATES, PAGES
+from worker.storage.maintenance import forget, manual_decisions, rejected
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
 from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.rejudge import JudgeFunction, Rejudgement, discard_draft
-from worker.storage.queue.candidates import TAKEN_BATCH, add_events
-from worker.storage.queue.intake import wake_hosts
+from worker.storage.queue.addresses import authority_of
+from worker.storage.queue.candidates import HIGH_PRIORITY, LOW_PRIORITY, EnqueueOptions, add_events
+from worker.storage.queue.intake import enqueue_with
 
 QUEUED_AT_ONCE: Final = 500
 """Candidates made pending in one transaction. Chosen, not measured: no page is read, only small rows change."""
@@ -82,6 +80,14 @@ _QUEUE = (
         reason="",
         detail="",
     )
+)
+
+_IS_FILTERED = (CANDIDATES.c.state == State.REJECTED) & (CANDIDATES.c.reason == FILTERED)
+_FILTERED = (
+    select(CANDIDATES.c.id)
+    .where(CANDIDATES.c.id > bindparam("after"), _IS_FILTERED, ~exists().where(PAGES.c.candidate_id == CANDIDATES.c.id))
+    .order_by(CANDIDATES.c.id)
+    .limit(bindparam("limit"))
 )
 
 
@@ -189,111 +195,56 @@ def _queue_some(connection: Connection, *, after: int, now: datetime, batch: str
     return [page.candidate_id for page in pages]
 
 
-REPROCESS_BATCH = "reprocess"
-"""The batch of candidates whose stored page is being extracted again."""
+def queue_filtered(
+    database: Writer, is_kept: Callable[[Row[Any]], bool], *, now: datetime, dry_run: bool = False
+) -> int:
+    """Queue candidates to be fetched that a filter rejected and whose page is not stored; return how many.
 
-
-# Pages that gave no article, for people: which they are, what was fetched, and taking one after all.
-
-
-EVENTS_AT_ONCE: Final = 20_000
-"""Events in which rejections are looked for. Measured in a store of a million texts: 20 ms of processor time."""
-MAX_PARTS: Final = 5
-"""Such parts read for one page. Chosen: a list is filled although hardly a page is rejected, and stays quick."""
-_REJECTIONS: Final[Select[Any]] = select(EVENTS.c.id, EVENTS.c.candidate_id, EVENTS.c.detail).where(
-    EVENTS.c.id < bindparam("before"), EVENTS.c.id >= bindparam("floor"), EVENTS.c.what == State.REJECTED
-)
-_HAS_PAGE = exists().where(PAGES.c.candidate_id == CANDIDATES.c.id).label("is_kept")
-_REJECTED_CANDIDATES: Final[Select[Any]] = select(
-    CANDIDATES.c.id, CANDIDATES.c.url, CANDIDATES.c.source, CANDIDATES.c.title, CANDIDATES.c.state,
-    CANDIDATES.c.reason, CANDIDATES.c.detail, CANDIDATES.c.due_at, CANDIDATES.c.article_id, _HAS_PAGE,
-)  # fmt: skip
-_NEWEST_PAGE: Final[Select[Any]] = (
-    select(PAGES).where(PAGES.c.candidate_id == bindparam("candidate")).order_by(PAGES.c.id.desc()).limit(1)
-)
-
-
-def rejected_list(connection: Connection, *, before: int | None, reason: str, limit: int) -> RejectedList:
-    """Return rejected pages, the latest first, from events with ids below `before`; `reason` chooses some of them.
-
-    There may be fewer than `limit`, and still more: a bounded part of the history is read.
+    `is_kept` is called with the row of a candidate: whether it may be fetched under the present rules.
     """
-    place = int(connection.execute(select(func.coalesce(func.max(EVENTS.c.id), 0))).scalar_one()) + 1
-    place = min(place, before or place)
-    found: dict[int, RejectedPage] = {}
-    reasons: Counter[str] = Counter()
-    for _ in range(MAX_PARTS):
-        bounds = {"before": place, "floor": place - EVENTS_AT_ONCE}
-        events = connection.execute(_REJECTIONS.order_by(EVENTS.c.id.desc()), bounds).all()
-        place = max(0, place - EVENTS_AT_ONCE)
-        reasons.update(event.detail.partition(":")[0] for event in events)
-        wanted = [event for event in events if not reason or event.detail.startswith(f"{reason}:")]
-        for event, page in _still_rejected(connection, wanted):
-            if page.candidate not in found:
-                found[page.candidate] = page
-                if len(found) == limit:
-                    return RejectedList(pages=tuple(found.values()), reasons=_ranked(reasons), before=event)
-        if place <= 1:
-            break
-    return RejectedList(pages=tuple(found.values()), reasons=_ranked(reasons), before=place if place > 1 else None)
+    total, last = 0, 0
+    while ids := database.write(_filtered_ids, after=last):
+        total += database.write(_queue_filtered_some, ids, is_kept, now=None if dry_run else now)
+        last = ids[-1]
+    return total
 
 
-def _ranked(counts: Counter[str]) -> dict[str, int]:
-    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+def _filtered_ids(connection: Connection, *, after: int) -> list[int]:
+    """Return the ids of the next batch of candidates that a filter rejected and whose page is not stored."""
+    return list(connection.execute(_FILTERED, {"after": after, "limit": QUEUED_AT_ONCE}).scalars())
 
 
-def _still_rejected(connection: Connection, events: Sequence[Row[Any]]) -> Iterator[tuple[int, RejectedPage]]:
-    """Yield the event and the page of each candidate that is still rejected, in the order of the events."""
-    for part in batched(events, QUEUED_AT_ONCE):
-        ids = {"ids": [event.candidate_id for event in part]}
-        query = _REJECTED_CANDIDATES.where(among(CANDIDATES.c.id, "ids"), CANDIDATES.c.state == State.REJECTED)
-        rows = {row.id: row for row in connection.execute(query, ids)}
-        yield from (
-            (event.id, _rejected_page(rows[event.candidate_id])) for event in part if event.candidate_id in rows
-        )
+def _queue_filtered_some(
+    connection: Connection, ids: Sequence[int], is_kept: Callable[[Row[Any]], bool], *, now: datetime | None
+) -> int:
+    """Queue those of the candidates that are kept now, each with its priority; without `now` only count them."""
+    rows = connection.execute(select(CANDIDATES).where(CANDIDATES.c.id.in_(ids), _IS_FILTERED)).all()
+    kept = [row for row in rows if is_kept(row)]
+    if now is None:
+        return len(kept)
+    for precedence in (HIGH_PRIORITY, LOW_PRIORITY):
+        found = [_candidate(row) for row in kept if row.precedence == precedence]
+        enqueue_with(connection, found, EnqueueOptions(now=now, again=True, precedence=precedence))
+    return len(kept)
 
 
-def _rejected_page(row: Row[Any]) -> RejectedPage:
-    return RejectedPage(
-        candidate=row.id,
+def _candidate(row: Row[Any]) -> Candidate:
+    """Return a stored candidate as it was discovered."""
+    return Candidate(
         url=row.url,
+        canonical_url=row.canonical_url,
         source=row.source,
+        reference=row.reference,
+        authority=authority_of(row),
         title=row.title,
-        reason=row.reason,
-        detail=row.detail,
-        at=row.due_at,  # of a finished candidate: when it was finished
-        is_kept=row.is_kept,
-        article=row.article_id,
+        published_at=row.published_at,
+        modified_at=row.modified_at,
+        external_id=row.external_id,
     )
 
 
-def rejected_page(connection: Connection, candidate: int) -> tuple[RejectedPage, State, Page | Text | None] | None:
-    """Return a page as if it was rejected, its state now, and its newest kept content; None for an unknown one."""
-    row = connection.execute(_REJECTED_CANDIDATES.where(CANDIDATES.c.id == candidate)).one_or_none()
-    if row is None:
-        return None
-    kept = connection.execute(_NEWEST_PAGE, {"candidate": candidate}).one_or_none()
-    content = content_from(kept.form, kept.described, kept.body, kept.fetched_at) if kept else None
-    return _rejected_page(row), State(row.state), content
-
-
-def take(connection: Connection, candidate: int, *, now: datetime) -> bool:
-    """Queue a rejected page to be stored after all; return whether its kept page is used, else it is fetched again.
-
-    Raises StoreError if the candidate is unknown or not rejected.
-    """
-    query = select(CANDIDATES).where(CANDIDATES.c.id == candidate, CANDIDATES.c.state == State.REJECTED)
-    row = connection.execute(query.with_for_update()).one_or_none()
-    if row is None:
-        raise StoreError(f"candidate {candidate} is not rejected: nothing is to be taken after all")
-    kept = connection.execute(_NEWEST_PAGE, {"candidate": candidate}).one_or_none()
-    values = {"candidate": candidate, "sha256": kept.sha256 if kept else None, "now": now, "batch": TAKEN_BATCH}
-    connection.execute(_QUEUE.values(lane=None if kept else row.host), values)
-    asked = f"a person asked to store it after all; it was rejected: {row.reason}: {row.detail}"
-    add_events(connection, candidate, [HistoryEvent(at=now, what="queued", detail=asked)])
-    if not kept:
-        wake_hosts(connection, {row.host}, now=now)
-    return kept is not None
+REPROCESS_BATCH = "reprocess"
+"""The batch of candidates whose stored page is being extracted again."""
 
 
 class StoreReview:
@@ -339,15 +290,15 @@ class StoreReview:
 
     def rejected_list(self, *, before: int | None, reason: str, limit: int) -> RejectedList:
         """Return rejected pages, the latest first."""
-        return self._database.read(rejected_list, before=before, reason=reason, limit=limit)
+        return self._database.read(rejected.rejected_list, before=before, reason=reason, limit=limit)
 
     def rejected_page(self, candidate: int) -> tuple[RejectedPage, State, Page | Text | None] | None:
         """Return a page as if it was rejected, its state, and what is kept of it; None for an unknown one."""
-        return self._database.read(rejected_page, candidate)
+        return self._database.read(rejected.rejected_page, candidate)
 
     def take(self, candidate: int, *, now: datetime) -> bool:
         """Queue a rejected page to be stored after all; return whether its kept page is used. Raises StoreError."""
-        return self._database.write(take, candidate, now=now)
+        return self._database.write(rejected.take, candidate, now=now)
 
     def forget(
         self, request: ForgetRequest, *, judge: JudgeFunction, now: datetime, dry_run: bool = False
@@ -382,6 +333,10 @@ class StoreReview:
         """
         states = REJECTED if rejected else REEXTRACTED
         return queue_kept_pages(self._writer, now=now, batch=REPROCESS_BATCH, states=states)
+
+    def queue_filtered(self, is_kept: Callable[[Row[Any]], bool], *, now: datetime, dry_run: bool = False) -> int:
+        """Queue what a filter rejected before it was fetched and `is_kept` now; see `queue_filtered`."""
+        return queue_filtered(self._writer, is_kept, now=now, dry_run=dry_run)
 
     def finish_kept_pages(self) -> None:
         """Tidy up the outcomes of REPROCESS_BATCH, once none of its candidates is pending; see `settle_batch`."""

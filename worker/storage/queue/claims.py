@@ -8,11 +8,11 @@ one candidate of each. High priority (live discovery) comes before low priority 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -23,6 +23,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal,
     literal_column,
     not_,
     null,
@@ -45,6 +46,11 @@ EVERYTHING = Scope()
 """The scope that leaves nothing out."""
 IS_PENDING = CANDIDATES.c.state == literal_column("'pending'")
 """A candidate without an outcome; a literal, because SQLite uses a partial index only for its exact condition."""
+HELD: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""When a candidate of a paused source is due."""
+HELD_FROM: Final = datetime(9000, 1, 1, tzinfo=UTC)
+"""From this due time on a candidate counts as held: `correct_times` may have moved it, after a clock that was wrong."""
+IS_HELD: Final = CANDIDATES.c.due_at >= literal(HELD_FROM, UtcTime())
 HIGH = CANDIDATES.c.precedence == literal_column("0")
 LOW = CANDIDATES.c.precedence == literal_column("1")
 """The two priorities; each has a partial index of its own."""
@@ -295,15 +301,14 @@ def _due_fetches(connection: Connection, scope: Scope, *, now: datetime, limit: 
         return []
     position = {host: number for number, host in enumerate(hosts)}
     rows = connection.execute(statements.first_of_hosts, {"now": now, "hosts": hosts, **names}).all()
-    _clear_due(connection, set(hosts) - {row.lane for row in rows})
+    # A host keeps such a due time when the content of its waiting candidate comes in another way; it would block the
+    # head of the queue.
+    set_next_due(connection, set(hosts) - {row.lane for row in rows})
     return sorted(rows, key=lambda row: position[row.lane])
 
 
-def _clear_due(connection: Connection, hosts: set[str]) -> None:
-    """Set the due time of hosts without a claimable candidate again; otherwise they block the head of the queue.
-
-    A host is left with such a due time when the content of its waiting candidate comes in another way.
-    """
+def set_next_due(connection: Connection, hosts: Collection[str]) -> None:
+    """Set when the next candidate of each host is due."""
     if hosts:
         connection.execute(_SET_NEXT_DUE, [{"lane": host} for host in sorted(hosts)])
 

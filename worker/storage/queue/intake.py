@@ -35,6 +35,7 @@ from worker.storage.queue.candidates import (
     save_fallbacks,
     save_payloads,
 )
+from worker.storage.queue.claims import HELD_FROM
 from worker.urls import same_site
 
 T = TypeVar("T")
@@ -154,6 +155,16 @@ def wake_hosts(connection: Connection, hosts: Iterable[str], *, now: datetime) -
         connection.execute(_WAKE_HOSTS.on(connection), rows)
 
 
+def _resume_if_held(connection: Connection, known: KnownCandidate, *, now: datetime) -> None:
+    """Make a candidate due that a paused source had named, since another source names it; it is of that one now."""
+    row, main = known.row, preferred(known.mentions)
+    if row.state != State.PENDING or row.due_at < HELD_FROM or storable(main.source) == row.source:
+        return
+    connection.execute(_UPDATE.values(due_at=now, source=storable(main.source)), {"candidate": row.id})
+    add_event(connection, row.id, at=now, what="named", detail=f"by {main.reference}; its first source is paused")
+    wake_hosts(connection, {row.lane}, now=now)
+
+
 # Known candidates that are found again: at another address, by another authority, or with another content.
 
 
@@ -182,6 +193,7 @@ class KnownCandidate:
 def update_known(connection: Connection, known: KnownCandidate, options: EnqueueOptions) -> Candidate | None:
     """Update a known candidate with its mentions; return the mention it is queued for now, None if nothing changes."""
     row, main = known.row, preferred(known.mentions)
+    _resume_if_held(connection, known, now=options.now)
     if main.payload is not None and not options.again:
         return _add_contents(connection, known, options)
     if row.lease_token is None and (options.again or _has_changed(row, main, now=options.now)):

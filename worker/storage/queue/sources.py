@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Executable, Integer, Row, Table, Text, bindparam, or_, select, update
 
 from worker.models import (
+    FILTERED,
     Alarm,
     Article,
     DecayingSums,
@@ -335,9 +336,9 @@ _HOST_OF_ARTICLE = select(ARTICLES.c.host).where(ARTICLES.c.id == bindparam("art
 def count_outcome(connection: Connection, row: Row[Any], outcome: Outcome, article: Article | None) -> None:
     """Count the outcome of a page that was fetched for the first time.
 
-    Failures are not counted: they say nothing about what the source offers.
+    Failures are not counted, nor what a filter keeps out: they say nothing about what the source offers.
     """
-    if outcome.state not in _COUNTED or row.article_id is not None:
+    if outcome.state not in _COUNTED or outcome.reason == FILTERED or row.article_id is not None:
         return
     page = PageOutcome(state=outcome.state, useful=_is_useful(connection, outcome, article), article=article)
     before = outcome_stats(connection, row.source)

@@ -4,25 +4,29 @@ On PostgreSQL a worker gives its connections its own name (`application_name`), 
 `pg_stat_activity`. So there is no list to maintain: the entry of a dead process disappears with its connections. Behind
 a connection pooler a connection may outlive the worker, so there connections get no name.
 
-This module also repairs what crashes and wrong clocks leave: leases of dead workers, and times in the future.
+This module also prepares the queue for a new worker: it repairs what crashes and wrong clocks leave (leases of dead
+workers, times in the future), and makes the candidates of paused sources wait.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, bindparam, event, func, select, text, update
+from sqlalchemy import Connection, Engine, Table, bindparam, event, exists, func, select, text, update
 
 from worker.logs import log
-from worker.storage.db.codec import EPOCH, Duration, UtcTime
+from worker.storage.db.codec import EPOCH, Duration, UtcTime, to_json
+from worker.storage.db.migrate import read_meta, write_meta
 from worker.storage.db.schema import CANDIDATES, HOSTS, SOURCES
 from worker.storage.db.sql import greatest, is_sqlite
+from worker.storage.queue.addresses import ADDRESSES
 from worker.storage.queue.backfills import BACKFILLS
-from worker.storage.queue.claims import free_host
+from worker.storage.queue.claims import HELD, IS_HELD, IS_PENDING, free_host, set_next_due
 
 DAEMON_COMMAND: Final = "run"
 """The command whose process is the daemon."""
@@ -253,3 +257,42 @@ def _newest_past_time(connection: Connection) -> datetime:
     polled = connection.execute(select(func.max(SOURCES.c.polled_at))).scalar()
     discovered = select(CANDIDATES.c.discovered_at).order_by(CANDIDATES.c.id.desc()).limit(1)
     return max(polled or EPOCH, connection.execute(discovered).scalar() or EPOCH)
+
+
+# Candidates of paused sources: they wait until their source is resumed, or another one names them.
+
+
+PAUSED_SOURCES: Final = "paused sources"
+_WAITING_OF = (
+    select(CANDIDATES.c.id, CANDIDATES.c.lane)
+    .where(IS_PENDING, CANDIDATES.c.source == bindparam("of"), CANDIDATES.c.lane.is_not(None))
+    .where(CANDIDATES.c.lease_token.is_(None))
+)
+_NAMED_BY_OTHERS = exists().where(
+    ADDRESSES.c.candidate_id == CANDIDATES.c.id,
+    ADDRESSES.c.source.not_in(bindparam("paused", expanding=True)),
+)
+# A batch was asked for by a person: a backfill, or targets of `ingest`. What has an outcome from before is a recheck.
+_TO_HOLD = _WAITING_OF.where(~IS_HELD, CANDIDATES.c.batch == "", CANDIDATES.c.former == "", ~_NAMED_BY_OTHERS)
+_TO_RESUME = _WAITING_OF.where(IS_HELD)
+_SET_DUE = update(CANDIDATES).where(CANDIDATES.c.id == bindparam("candidate")).values(due_at=bindparam("at"))
+
+
+def hold_paused(connection: Connection, paused: Sequence[str], *, now: datetime) -> int:
+    """Make the pending candidates of paused sources wait, and those of resumed ones due; return how many changed.
+
+    A candidate that another source has named as well does not wait; nor does one whose content is here.
+    """
+    before = frozenset(json.loads(read_meta(connection, PAUSED_SOURCES) or "[]"))
+    names = {"paused": sorted(paused)}
+    held = [row for each in names["paused"] for row in connection.execute(_TO_HOLD, {"of": each, **names})]
+    resumed = [
+        row for each in sorted(before.difference(paused)) for row in connection.execute(_TO_RESUME, {"of": each})
+    ]
+    dues = [{"candidate": row.id, "at": at} for rows, at in ((held, HELD), (resumed, now)) for row in rows]
+    if dues:
+        connection.execute(_SET_DUE, sorted(dues, key=lambda each: each["candidate"]))
+        set_next_due(connection, {row.lane for row in (*held, *resumed)})
+    if before != frozenset(paused):
+        write_meta(connection, PAUSED_SOURCES, to_json(names["paused"]))
+    return len(dues)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, case, delete, exists, func, insert, or_, select, update
 
+from worker.charset.characters import sha256_of
 from worker.models import PreparedSeed, Seed
 from worker.storage.corpus.settling import lock_articles
 from worker.storage.db.codec import storable
@@ -28,6 +29,12 @@ _KNOWN = (
     .outerjoin(SEED_FILES, SEED_FILES.c.id == SEEDS.c.file_id)
     .where(SEEDS.c.sha256.in_(_SHAS))
     .order_by(SEEDS.c.id)
+)
+_PLACES_OF_KEYS = (
+    select(ARTICLES.c.canonical_url, SEEDS.c.file_id, SEED_FILES.c.stamp)
+    .join(SEEDS, SEEDS.c.article_id == ARTICLES.c.id)
+    .outerjoin(SEED_FILES, SEED_FILES.c.id == SEEDS.c.file_id)
+    .where(ARTICLES.c.canonical_url.in_(bindparam("urls", expanding=True)))
 )
 _ROWS_ON_SQLITE: Final = 2048
 """Measured (docs/store.md, "Seeds"): the more rows, the fewer times each page of the index is written. It takes about a
@@ -169,6 +176,7 @@ def add_seeds(
     Seeds that are stored already get this place as well, or in the place of one in a file that is `gone`. Calling it
     again with the same batch stores no seed twice.
     """
+    batch = replace(batch, new=_with_keys_of_their_own(connection, batch, gone))
     lock_articles(
         connection, (each.article.canonical_url for each in batch.new), (each.fingerprint for each in batch.new)
     )
@@ -197,6 +205,31 @@ def add_seeds(
         known=len(seeds) - places.added - len(refused),
         forgotten=refused,
     )
+
+
+def _with_keys_of_their_own(connection: Connection, batch: SeedBatch, gone: Collection[int]) -> list[PreparedSeed]:
+    """Return the new seeds; a text file whose name a file elsewhere has as well gets a key of its own folder.
+
+    With one key, two texts would be versions of one another, as the states of a text file that was changed are.
+    """
+    urls = {storable(each.article.canonical_url) for each in batch.new if each.seed.row is None}
+    if not urls:
+        return list(batch.new)
+    name = connection.execute(select(SEED_FILES.c.name).where(SEED_FILES.c.id == batch.file_id)).scalar_one()
+    own = f"#{sha256_of(name)[:16]}"
+    places: defaultdict[str, set[int | None]] = defaultdict(set)
+    for some in batched([*urls, *(f"{url}{own}" for url in urls)], VALUES_AT_ONCE):
+        for row in connection.execute(_PLACES_OF_KEYS, {"urls": some}):
+            # An older version has not recorded where its seeds were: a place without a stamp may be this one.
+            places[row.canonical_url].add(row.file_id if row.stamp else None)
+    here = {batch.file_id, None, *gone}
+    elsewhere = {url for url in urls if f"{url}{own}" in places or (places[url] and not places[url] & here)}
+    return [_with_key(each, own) if storable(each.article.canonical_url) in elsewhere else each for each in batch.new]
+
+
+def _with_key(prepared: PreparedSeed, own: str) -> PreparedSeed:
+    key = f"{storable(prepared.article.canonical_url)}{own}"
+    return replace(prepared, article=replace(prepared.article, canonical_url=key))
 
 
 def _forgotten(connection: Connection, new: Sequence[PreparedSeed]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -310,3 +311,44 @@ def test_the_longest_allowed_url_is_stored(store: Store) -> None:
     )
 
     assert store.ledger.enqueue([candidate("https://bao.example/" + "".join(letters))], now=NOW) == 1
+
+
+def pending(store: Store) -> list[str]:
+    """Return the addresses that can be claimed, and claim them."""
+    claims = store.ledger.claim(now=NOW, lease=MINUTE, limit=9, worker="w")
+    store.ledger.release(claims)
+    return sorted(claim.url for claim in claims)
+
+
+def test_what_a_paused_source_has_found_waits_unless_another_source_names_it(store: Store) -> None:
+    urls = [f"https://{name}.example/1" for name in ("a", "b", "c", "d", "e")]
+    a, b, c, d, e = urls
+    store.ledger.enqueue([candidate(a), candidate(b), candidate(c), candidate(d, source="other")], now=NOW)
+    store.ledger.enqueue([candidate(e)], now=NOW, batch="backfill:bao")
+    store.ledger.enqueue([replace(candidate(f"{b}?x", source="other"), canonical_url=b)], now=NOW)
+
+    assert store.ledger.hold_paused(["bao", "never"], now=NOW) == 2
+    assert store.ledger.hold_paused(["bao", "never"], now=NOW) == 0
+
+    assert pending(store) == [b, d, e]
+    figures = store.reader.figures(now=NOW)
+    assert (figures.pending, figures.due, figures.held) == (5, 3, 2)
+    store.ledger.enqueue([candidate(a)], now=NOW)
+    store.ledger.enqueue([candidate(c, source="other")], now=NOW)
+    assert pending(store) == [b, c, d, e]
+    assert store.reader.audit().balanced
+    assert store.ledger.hold_paused(["never"], now=NOW) == 1
+    assert pending(store) == urls
+    assert store.reader.audit().balanced
+
+
+def test_a_held_candidate_stays_so_where_a_clock_was_wrong(store: Store) -> None:
+    now = NOW + timedelta(days=36_500)  # later than the server's own clock, which is trusted
+    store.ledger.enqueue([candidate()], now=now + 900 * MINUTE)
+    store.ledger.hold_paused(["bao"], now=now + 900 * MINUTE)
+
+    assert store.correct_times(now=now) == 900 * MINUTE
+
+    assert store.reader.figures(now=now).held == 1
+    assert store.ledger.hold_paused([], now=now) == 1
+    assert store.ledger.pending(now=now) == (1, 1)

@@ -18,7 +18,7 @@ from worker.storage.db.codec import EPOCH
 from worker.storage.db.database import Database
 from worker.storage.db.engine import connect
 from worker.storage.db.schema import CANDIDATES, HOSTS
-from worker.storage.maintenance import review
+from worker.storage.maintenance import rejected
 from worker.storage.queue import claims, workers
 from worker.storage.queue.candidates import HIGH_PRIORITY, LOW_PRIORITY
 from worker.storage.queue.outcomes import queue_rechecks
@@ -134,8 +134,8 @@ PAGES: list[Callable[[Connection], object]] = [
     judge_model.newest_verdict,
     lambda it: judge_model.unsure_among(it, above=0, below=9),
     lambda it: reader.daily_texts(it, ["s1", "s2"], since=NOW - DAY),
-    lambda it: review.rejected_list(it, before=None, reason="short", limit=50),
-    lambda it: review.rejected_page(it, 1),
+    lambda it: rejected.rejected_list(it, before=None, reason="short", limit=50),
+    lambda it: rejected.rejected_page(it, 1),
 ]
 
 

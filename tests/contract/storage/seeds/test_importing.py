@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -121,6 +122,23 @@ def test_a_new_version_of_a_text_file_is_a_revision(store: Store) -> None:
     assert [(each[3], each[2]) for each in standings(store)] == [("unique", False), ("revision", True)]
     assert store.reader.seed_places(second) == ("seeds/1.txt",)
     assert (first, second) == (1, 2)
+
+
+def test_text_files_of_one_name_in_two_folders_are_no_versions_of_one_another(store: Store) -> None:
+    def text_file(text: str, folder: str, *, gone: Collection[int] = ()) -> None:
+        made = article("seed:1.txt", text, kind=Kind.SEED)
+        prepared = PreparedSeed(seed=seed("1.txt", text), article=made, fingerprint=fingerprint(text))
+        add_seeds(store, prepared, file=folder, gone=gone)
+
+    for text, folder in (("một hai", "a"), ("ba bốn", "b"), ("năm sáu", "a"), ("bảy tám", "b")):
+        text_file(text, folder)
+
+    assert [(each[1], each[2], each[3]) for each in standings(store)] == [
+        (1, False, "unique"), (2, False, "unique"), (1, True, "revision"), (2, True, "revision"),
+    ]  # fmt: skip
+    text_file("chín mười", "moved", gone=[store.seeds.open_file("a", stamp="as it is").id])
+    assert standings(store)[-1][1:4] == (1, True, "revision")
+    assert store.reader.audit().balanced
 
 
 def test_removed_seeds_leave_what_has_another_place(store: Store) -> None:

@@ -13,7 +13,9 @@ import pytest
 from tests.fakes import inline
 from worker.app import App
 from worker.clock import SystemClock
+from worker.config.schema import FetchSettings
 from worker.errors import MachineError, StoreError
+from worker.models import Source
 from worker.pipeline.stages import Tally
 from worker.runs.daemon import session
 from worker.runs.daemon.polling import ProgressCounter, SourcePoller
@@ -52,13 +54,14 @@ def work_with(
     sources: Callable[[], object] = tuple,
     has_due: Callable[..., bool] = lambda **_: True,
     stall_after: timedelta = timedelta(minutes=5),
+    polled: tuple[Source, ...] = (),
 ) -> Session:
     """Return a session over fakes; reasons of the watchdog are added to `ended`."""
     clock = SystemClock()
     app = SimpleNamespace(
         clock=clock,
         offload=inline,
-        sources=(),
+        sources=polled,
         tally=Tally(),
         ingester=ingester,
         ledger=SimpleNamespace(has_due=has_due),
@@ -66,7 +69,9 @@ def work_with(
         discoverer=SimpleNamespace(replan=nothing),
         import_seeds=nothing,
         settings=SimpleNamespace(
-            daemon=SimpleNamespace(stall_after=stall_after), store=SimpleNamespace(keep_pages=None)
+            daemon=SimpleNamespace(stall_after=stall_after),
+            store=SimpleNamespace(keep_pages=None),
+            fetch=FetchSettings(),
         ),
     )
     watchdog = LoopWatchdog(
@@ -98,6 +103,23 @@ class HangingIngester:
 
     async def work(self, _stopping: Callable[[], bool]) -> None:
         await asyncio.Event().wait()
+
+
+@pytest.mark.anyio
+async def test_under_the_default_agent_nothing_is_polled_on_the_open_web_and_the_reason_is_told() -> None:
+    source = Source(name="bao", kind="feed", url="https://93.184.216.34/rss")
+    done = ProgressCounter()
+    work = work_with(BusyIngester(done), done=done, ended=[], polled=(source,))
+
+    running = asyncio.create_task(work.run())
+    while not work.trouble:
+        await asyncio.sleep(0)
+    await work._check_progress()
+    work.end(StopReason.RELOAD)
+
+    assert await running is StopReason.RELOAD
+    assert "set [fetch] user_agent" in work.trouble
+    assert (done.count, work._scheduler.running) == (0, False)
 
 
 @pytest.mark.anyio

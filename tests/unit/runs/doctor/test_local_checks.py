@@ -24,6 +24,7 @@ def test_the_default_user_agent_ignored_robots_and_missing_sources_are_warnings(
     named = Settings(fetch=FetchSettings(user_agent="mybot/1 (+https://me.example)"), sources=(source,))
 
     assert [finding.level for finding in check_configuration(bare)] == [Level.WARN] * 3
+    assert next(check_configuration(Settings(sources=(source,)))).level is Level.FAIL
     assert [finding.level for finding in check_configuration(named)] == [Level.OK] * 3
 
 
