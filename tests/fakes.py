@@ -121,7 +121,7 @@ class FakeExtractor:
     async def extract(self, content: Page | Text, hints: Hints, *, fetched_at: datetime) -> Article:
         await asyncio.sleep(0)
         raw = content.body.decode() if isinstance(content, Page) else content.text
-        if raw.startswith("REJECT "):
+        if raw.startswith("REJECT ") and not hints.is_taken:
             raise ExtractError(f"no article: {raw[7:]}", reason=raw[7:])
         if raw.startswith("RESERVED"):
             raise FetchBlocked("the page reserves its rights: noai", reason="rights")

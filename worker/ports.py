@@ -76,6 +76,7 @@ class Hints:
     """What discovery knows about a page before extraction: from a feed entry, a sitemap or an input file.
 
     `boilerplate` holds the keys of paragraphs that many pages of the host share, and that belong to no article.
+    `is_taken` is true if a person wants the page stored: then no rule rejects it that has any text.
     """
 
     url: str
@@ -88,6 +89,7 @@ class Hints:
     timezone: str | None = None
     kind: Kind = Kind.ARTICLE
     boilerplate: frozenset[int] = frozenset()
+    is_taken: bool = False
 
     def address_only(self) -> Hints:
         """Return the hints without metadata: after a redirect to another site the metadata describe another page."""

@@ -134,8 +134,8 @@ def test_a_mark_as_same_joins_two_texts(desk: Desk) -> None:
     ("words", "complaint"),
     [
         (("1", "1", "--same"), "article 1 is given twice"),
-        (("1", "2"), "either --same or --different"),
-        (("1", "2", "--same", "--different"), "either --same or --different"),
+        (("1", "2"), "one of --same, --different and --undo"),
+        (("1", "2", "--same", "--different"), "one of --same, --different and --undo"),
     ],
 )
 def test_an_unclear_mark_is_refused(words: tuple[str, ...], complaint: str) -> None:

@@ -310,3 +310,23 @@ _WORD = re.compile(r"[^\W_]+")
 _ASCII_WORDS = bytes(code if code > 127 or chr(code).isalnum() else ord(" ") for code in range(256))
 # U+2000 to U+203F: spaces, dashes, quotation marks, dots.
 _GENERAL_PUNCTUATION = re.compile(rb"\xe2\x80[\x80-\xbf]")
+
+
+_SCRIPT = re.compile(r"<(script|style|noscript|template|svg)\b", re.IGNORECASE)
+
+
+def visible_text(markup: str) -> str:
+    """Return the text between the tags of a page, without its scripts; reads the markup once, however broken it is."""
+    pieces, place = [], 0
+    while (start := markup.find("<", place)) >= 0:
+        pieces.append(markup[place:start])
+        end = start
+        if hidden := _SCRIPT.match(markup, start):
+            closing = re.compile(f"</{hidden[1]}", re.IGNORECASE).search(markup, start)
+            end = closing.start() if closing else len(markup)
+        close = markup.find(">", end)
+        place = close + 1 if close >= 0 else len(markup)
+        pieces.append("\n")
+    pieces.append(markup[place:])
+    lines = (" ".join(line.split()) for line in unescape("".join(pieces)).splitlines())
+    return "\n".join(filter(None, lines))

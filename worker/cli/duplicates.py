@@ -13,6 +13,7 @@ import click
 
 from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note
 from worker.errors import UsageError, install_hint
+from worker.models.browsing import UNDONE
 
 if TYPE_CHECKING:
     from worker.runs.fit_judge import FitReport
@@ -64,16 +65,19 @@ def duplicates(common: CommonOptions, output_format: str, everything: bool) -> N
 @click.argument("ids", type=_ID, nargs=-1, metavar="[ID ID]")
 @click.option("--same", is_flag=True, help="Both are the same item; one text is exported.")
 @click.option("--different", is_flag=True, help="They are two items; both texts are exported.")
+@click.option("--undo", is_flag=True, help="Take back what was said of both; the judge decides again.")
 @click.option("--original", type=_ID, metavar="ID", help="This article is the original; its cluster exports it.")
 @options
-def mark(common: CommonOptions, ids: tuple[int, ...], same: bool, different: bool, original: int | None) -> None:
+def mark(
+    common: CommonOptions, ids: tuple[int, ...], same: bool, different: bool, undo: bool, original: int | None
+) -> None:
     """Mark articles as the same, different or the original.
 
-    Give two ids with --same or --different, or one with --original. A mark overrides the judge.
+    Give two ids with --same, --different or --undo, or one with --original. A mark overrides the judge.
     """
     from worker.runs import reprocess
 
-    decided = _read_decision(ids, same=same, different=different, original=original)
+    decided = _read_decision(ids, same=same, different=different, undo=undo, original=original)
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     if original is not None:
@@ -87,19 +91,22 @@ def mark(common: CommonOptions, ids: tuple[int, ...], same: bool, different: boo
         _print_changes(ids, decided, moved)
 
 
-def _read_decision(ids: tuple[int, ...], *, same: bool, different: bool, original: int | None) -> str:
-    """Return the decision on the command line: `same`, `different` or `original`; raises UsageError if unclear."""
+def _read_decision(ids: tuple[int, ...], *, same: bool, different: bool, undo: bool, original: int | None) -> str:
+    """Return the decision on the command line: `same`, `different`, `undone` or `original`.
+
+    Raises UsageError if it is unclear.
+    """
     if original is not None:
-        if ids or same or different:
+        if ids or same or different or undo:
             raise UsageError("--original names one article by itself: leave out the other ids and options")
         return "original"
-    if same == different:
-        raise UsageError("give either --same or --different with two article ids, or --original ID")
+    if same + different + undo != 1:
+        raise UsageError("give one of --same, --different and --undo with two article ids, or --original ID")
     if len(ids) != 2:
         raise UsageError(f"give the ids of two articles, as `why URL` shows them; found {len(ids)}")
     if ids[0] == ids[1]:
         raise UsageError(f"article {ids[0]} is given twice: give the ids of two articles, as `why URL` shows them")
-    return "same" if same else "different"
+    return "same" if same else "different" if different else UNDONE
 
 
 def _change_record(moved: Rejudged) -> dict[str, object]:
@@ -120,8 +127,8 @@ def _print_changes(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ..
     if decided == "original":
         out.print(f"remembered: article {ids[0]} is the original")
     else:
-        saying = "the same item" if decided == "same" else "different items"
-        out.print(f"remembered: articles {ids[0]} and {ids[1]} are {saying}")
+        said = {"same": "are the same item", "different": "are different items", UNDONE: "are not marked any more"}
+        out.print(f"remembered: articles {ids[0]} and {ids[1]} {said[decided]}")
     changed = [each for each in moved if placement_before(each) != placement_after(each)]
     for each in changed:
         out.print(f"  {each.id}  {placement_before(each)} -> {placement_after(each)}  {escape_markup(each.url)}")

@@ -69,12 +69,13 @@ def add(common: CommonOptions, url: str, yes: bool, name: str | None) -> None:
     The site's feeds, sitemaps and listing pages are test-polled; the best are written to the configuration. URL is a
     site's home page, one of its pages, or a feed or sitemap. --json never prompts: without --yes, nothing is written.
     """
-    from worker.cli.render.tables import name_sources, print_suggestions, suggestion_record
+    from worker.cli.render.tables import print_suggestions, suggestion_record
+    from worker.runs.discover_sources import name_sources, web_address
 
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
     _check_name(name, settings)
-    found = _find_sources(common, settings, _as_web_address(url))
+    found = _find_sources(common, settings, web_address(url))
     new = name_sources([each.rated.poll for each in found if each.rated.picked], name, settings)
     if not common.as_json:
         print_suggestions(found)
@@ -111,14 +112,6 @@ def _find_sources(common: CommonOptions, settings: Settings, url: str) -> tuple[
 
     found, _ = run_until_signal(lambda: find_sources(settings, url, report=report))
     return found
-
-
-def _as_web_address(url: str) -> str:
-    """Return a complete web address, with `https://` where the scheme is missing; raises UsageError."""
-    whole = url if "://" in url else f"https://{url}"
-    if not re.fullmatch(r"https?://[^/\s]\S*", whole):
-        raise UsageError(f"{url}: not a web address; write https://… or the name of the site")
-    return whole
 
 
 def _confirmed(new: Sequence[NewSource], *, path: Path) -> bool:

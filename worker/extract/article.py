@@ -82,13 +82,14 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     guard.run("taking out controls", lambda: remove_controls(document.tree, budget), default=None)
     dates = partial(_find_dates, document, hints, rules, title=title.text, fetched_at=fetched_at, trace=trace)
     published, modified = guard.run("the dates", dates, default=_UNDATED)
-    main = find_main_text(page, document, budget, guard, trace, min_words=rules.min_words)
+    main = find_main_text(
+        page, document, budget, guard, trace, min_words=rules.min_words, may_reject=not hints.is_taken
+    )
     text = _clean_blocks(main.blocks, document, title=title.text, learned=hints.boilerplate, trace=trace)
     words = count_words(text)
     trace.figure("words", words)
-    quality.require_article(
-        document, text, title=title.text, words=words, min_words=rules.min_words, page_text=page_text
-    )
+    if not hints.is_taken:
+        quality.require_article(document, text, title.text, words=words, rules=rules, page_text=page_text)
     fields_of = partial(find_fields, document, marks, title=title.text, lead=main.lead, text=text)
     fields = guard.run("the fields", fields_of, default=ArticleFields())
     trace.fields(fields)
@@ -213,7 +214,7 @@ class ArticleExtractor:
             host=host_or_none(hints.url),
             title=clean_line(content.title or hints.title or ""),
             text=text,
-            language=self._judge_text(text, words),
+            language=self._judge_text(text, words, hints),
             fetched_at=fetched_at,
             words=words,
             sha256=sha256_of(text),
@@ -241,7 +242,7 @@ class ArticleExtractor:
         if is_first_page(first.final_url) and (further := next_page_url(pages[-1])) is not None:
             note = f"the text goes on at {further}, which was not read"
             extracted = replace(extracted, notes=(*extracted.notes, note))
-        language = self._judge_text(extracted.text, extracted.words, declared=extracted.declared_language)
+        language = self._judge_text(extracted.text, extracted.words, hints, declared=extracted.declared_language)
         trace.field("language", language, "text")
         article = Article(
             url=hints.url,
@@ -287,11 +288,16 @@ class ArticleExtractor:
             paragraphs=tuple(dict.fromkeys((*extracted.paragraphs, *further.paragraphs))),
         )
 
-    def _judge_text(self, text: str, words: int, *, declared: str = "") -> str:
-        """Return the language of a text; raise ExtractError (`empty`, `short`, `language`) if it is not wanted."""
+    def _judge_text(self, text: str, words: int, hints: Hints, *, declared: str = "") -> str:
+        """Return the language of a text; raise ExtractError (`empty`, `short`, `language`) if it is not wanted.
+
+        If a person wants the page stored, any text will do.
+        """
         if not text:
             raise ExtractError("no article text was found on the page", reason="empty")
-        quality.require_words(words, min_words=self._rules.min_words)
+        if not hints.is_taken:
+            quality.require_words(words, min_words=self._rules.min_words)
         language = self._languages.identify(text, declared=declared)
-        quality.require_language(language, wanted=self._rules.languages)
+        if not hints.is_taken:
+            quality.require_language(language, wanted=self._rules.languages)
         return language

@@ -16,6 +16,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from worker.charset.characters import clean_line, count_words
 from worker.errors import ExtractError, FetchBlocked
 from worker.extract.document import Document
+from worker.extract.ipc import ExtractRules
 from worker.models import Rights, signal_statements, strictest, usage_statements
 from worker.urls import refresh_target
 
@@ -67,7 +68,7 @@ def text_of_paid_page(document: Document) -> str:
 
 
 def require_article(
-    document: Document, text: str, *, title: str, words: int, min_words: int, page_text: str = ""
+    document: Document, text: str, title: str, *, words: int, rules: ExtractRules, page_text: str = ""
 ) -> None:
     """Raise ExtractError for a page that is shown in place of an article; `page_text` is `text_of_paid_page`.
 
@@ -80,7 +81,7 @@ def require_article(
     _reject_moved(document, words)
     _reject_consent(text, words)
     _reject_paywall_stub(document, text, words, page_text=page_text)
-    if words < max(min_words, 1):
+    if words < max(rules.min_words, 1):
         _reject_media(document, words)
 
 

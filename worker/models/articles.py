@@ -37,6 +37,7 @@ class Claim:
     fetched for it, `known_article` the id of its newest article. `previous_outcome` is its outcome before a recheck,
     which is restored if the recheck fails; `is_scheduled_recheck` is true if the recheck is due to the article's age
     alone. `lease_expired` is true if the previous lease expired unfinished, `from_backfill` if a backfill found it.
+    `is_taken` is true if a person wants the page stored, whatever the rules for articles say.
     """
 
     id: int
@@ -60,6 +61,7 @@ class Claim:
     is_scheduled_recheck: bool = False
     lease_expired: bool = False
     from_backfill: bool = False
+    is_taken: bool = False
 
 
 # What a site states about the use of its texts, as `label=value`: in `Content-Usage` (draft-ietf-aipref-attach; the

@@ -230,7 +230,10 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterMember:
-    """An article of a cluster: where and when it was published, and how it was judged when it came."""
+    """An article of a cluster: where and when it was published, and how it was judged when it came.
+
+    `at` is its place in time among the others: the time of publication if that is plausible, else of fetching.
+    """
 
     id: int
     url: str
@@ -238,6 +241,7 @@ class ClusterMember:
     source: str
     title: str
     words: int
+    at: datetime
     published_at: datetime | None
     fetched_at: datetime
     relation: Relation

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -262,6 +263,7 @@ class Ingester:
         boilerplate = await self._stages.offload(self._stages.learner.known, claim.host)
         timezone = self._limits.timezones.get(claim.source)
         hints = hints_for(claim, content, timezone=timezone, boilerplate=boilerplate)
+        hints = replace(hints, is_taken=claim.is_taken)
         fetched_at = content.fetched_at if isinstance(content, Page) else self._stages.clock.now()
         with self._stages.measure_time("extract"):
             article = await self._stages.extractor.extract(content, hints, fetched_at=fetched_at)
@@ -275,7 +277,7 @@ class Ingester:
 
     def _require_kept(self, claim: Claim, article: Article | None = None) -> None:
         """Raise ExtractError (`filtered`) for what a rule keeps out; no rule applies to an article in the corpus."""
-        if self._limits.filter is None or claim.known_article is not None:
+        if self._limits.filter is None or claim.known_article is not None or claim.is_taken:
             return
         if why := self._limits.filter.objection(hints_of(claim, timezone=None), article):
             raise ExtractError(why, reason=FILTERED)
@@ -335,7 +337,8 @@ def _same_as_before(page: Page, claim: Claim) -> bool:
 def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -> None:
     """Raise ExtractError (`old`) if an article was published before the `since` of its source.
 
-    A guessed date never rejects an article. `since` does not apply to a backfill, nor to an article in the corpus.
+    A guessed date never rejects an article. `since` does not apply to a backfill, to an article in the corpus, nor to a
+    page that a person wants stored.
     """
     published = article.published_at
     if (
@@ -343,6 +346,7 @@ def _require_recent(claim: Claim, article: Article, *, since: datetime | None) -
         or published is None
         or published >= since
         or claim.from_backfill
+        or claim.is_taken
         or claim.known_article is not None
     ):
         return

@@ -8,6 +8,7 @@ Everything is fetched politely as in a run, and nothing is stored.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +17,10 @@ from urllib.parse import urljoin
 
 from worker import urls
 from worker.clock import SystemClock
+from worker.config.edit import NewSource, name_for
 from worker.config.schema import Settings
 from worker.config.sources import DEFAULT_TIMEZONE
-from worker.errors import ExtractError, FetchBlocked, FetchError, SourceError
+from worker.errors import ExtractError, FetchBlocked, FetchError, SourceError, UsageError
 from worker.extract.ipc import extract_rules
 from worker.extract.pool import ProcessExtractor
 from worker.fetch.client import HttpFetcher
@@ -312,3 +314,26 @@ class _SourceFinder:
             sample = await self._sampler.sample(self._polls.candidates[trial.url])
             samples[trial.url] = sample.summary
             polls[trial.url] = replace(trial, share=sample.share, error=sample.error)
+
+
+def web_address(url: str) -> str:
+    """Return a complete web address, with `https://` where the scheme is missing; raises UsageError."""
+    whole = url if "://" in url else f"https://{url}"
+    if not re.fullmatch(r"https?://[^/\s]\S*", whole):
+        raise UsageError(f"{url}: not a web address; write https://… or the name of the site")
+    return whole
+
+
+def name_sources(picked: Sequence[TrialPoll], name: str | None, settings: Settings) -> list[NewSource]:
+    """Return the picked test polls as new sources with unused names.
+
+    With `name` they are called `name`, `name-2`, …; without it, names are derived from the addresses.
+    """
+    taken = {source.name for source in settings.sources}
+    new: list[NewSource] = []
+    for trial in picked:
+        wish = name if name and not new else f"{name}-{len(new) + 1}" if name else name_for(trial.url, taken)
+        extra_keys = {"sites": [trial.site]} if trial.site else {}
+        new.append(NewSource(name=wish, kind=trial.kind, url=trial.url, extra_keys=extra_keys))
+        taken.add(wish)
+    return new

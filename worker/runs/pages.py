@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
-from urllib.parse import quote
+from typing import Annotated, Final, Literal
+from urllib.parse import quote, urlencode
 
 from worker.clock import SystemClock
 from worker.config.schema import Settings, WebSettings
@@ -20,8 +20,19 @@ from worker.config.types import is_loopback
 from worker.errors import StoreError
 from worker.logs import log
 from worker.models import ActivityCounts, Alarm, Health, RecentArticle, SearchResult, StoreStats
+from worker.models.browsing import UNDONE, CopyReport, ReviewPage
 from worker.models.records import LOST, source_warnings
+from worker.runs import curation
+from worker.runs.curation import (
+    ClustersPage,
+    RejectedPages,
+    RejectedSource,
+    SourceFinder,
+    SourcesPage,
+    UnsurePairs,
+)
 from worker.runs.reading import Browser, ShownArticle
+from worker.storage.corpus.reader import StoreReader
 from worker.storage.store import open_read_only
 from worker.web.app import StatusSource, WebApp, build_web_app
 from worker.web.data import AtomFeed, FeedEntry, Within, cursor_values, make_cursor
@@ -43,6 +54,9 @@ Cursor = Annotated[str, "`next` of the part before"]
 Limit = Annotated[int, Within(1, 1000), "the most rows"]
 ArticleId = Annotated[int, "the id of a text"]
 SourceName = Annotated[str, "the name of a source"]
+CandidateId = Annotated[int, "the id of a candidate"]
+Reason = Annotated[str, "why a page was rejected, in one word"]
+Decided = Annotated[Literal["same", "different"], "whether both are one item"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +98,19 @@ class CorpusPages:
     def __init__(self, source: StatusSource, *, corpus: Callable[[], Browser | None]) -> None:
         self._source, self._corpus = source, corpus
         self._activity: tuple[Browser, ActivityCounts, float] | None = None
+        self._report: tuple[Browser, CopyReport, float] | None = None
+        self._unsure: tuple[Browser, UnsurePairs] | None = None
+        self._finder = SourceFinder()
         self.pages = (
             WebPage(path="/", data="/overview", template="overview.html", read=self.overview),
             WebPage(path="/search", template="search.html", read=self.search),
             WebPage(path="/articles", template="articles.html", read=self.articles),
             WebPage(path="/articles/{article_id}", template="article.html", read=self.article),
+            WebPage(path="/clusters", template="clusters.html", read=self.clusters),
+            WebPage(path="/review", template="review.html", read=self.review),
+            WebPage(path="/sources", template="sources.html", read=self.sources),
+            WebPage(path="/rejected", template="rejected.html", read=self.rejected),
+            WebPage(path="/rejected/{candidate}", template="rejected_page.html", read=self.rejected_page),
         )
         self.feeds = (
             FeedPage(path="/feeds/articles.atom", read=self.articles_feed),
@@ -97,6 +119,11 @@ class CorpusPages:
         self.actions = (
             Action(path="/sources/{name}/pause", act=self.pause),
             Action(path="/sources/{name}/resume", act=self.resume),
+            Action(path="/sources/{name}/check", act=self.check),
+            Action(path="/sources/add", act=self.add_sources),
+            Action(path="/review/mark", act=self.mark),
+            Action(path="/review/undo", act=self.undo_mark),
+            Action(path="/rejected/{candidate}/take", act=self.take),
         )
 
     async def overview(self) -> Overview:
@@ -171,6 +198,71 @@ class CorpusPages:
         )
         return AtomFeed(id=f"{tag}alarms", title="What needs a person – Corpus Worker", entries=entries)
 
+    async def clusters(self, *, cursor: Cursor = "") -> ClustersPage:
+        """Return who copied whom: the week's most copied stories, hosts by share of copied text, the newest copies."""
+        copies = await self._open().run(lambda reader: curation.read_copies(reader, cursor))
+        return ClustersPage(
+            report=None if cursor else await self._copy_report(),
+            copies=copies.links,
+            next=make_cursor(copies.before) if copies.before is not None else None,
+        )
+
+    async def review(self, *, cursor: Cursor = "") -> ReviewPage:
+        """Return the pair about which the judge was least certain, and the decisions; `next` skips the pair."""
+        browser = self._open()
+        return await browser.run(
+            lambda reader: curation.read_review(self._unsure_pairs(browser, reader), reader, cursor)
+        )
+
+    async def mark(self, *, article: ArticleId, other: ArticleId, decided: Decided, cursor: Cursor = "") -> str:
+        """Decide whether two articles are the same or different."""
+        browser, now = self._open(), self._source.clock.now()
+        await browser.run(
+            lambda reader: curation.mark_pair(reader, browser.settings(), article, other, decided=decided, now=now)
+        )
+        return f"/review?{urlencode({'cursor': cursor})}"
+
+    async def undo_mark(self, *, article: ArticleId, other: ArticleId, cursor: Cursor = "") -> str:
+        """Take back a decision on two articles."""
+        browser, now = self._open(), self._source.clock.now()
+        await browser.run(
+            lambda reader: curation.mark_pair(reader, browser.settings(), article, other, decided=UNDONE, now=now)
+        )
+        return f"/review?{urlencode({'cursor': cursor})}"
+
+    async def sources(self, *, cursor: Cursor = "") -> SourcesPage:
+        """Return the configured sources, with their polls, problems and texts by day."""
+        browser, now, figures = self._open(), self._source.clock.now(), await self._source.recent()
+        stats = {each.name: each for each in figures.sources} if figures else {}
+        page = await browser.run(lambda reader: curation.read_sources(browser, reader, stats, cursor=cursor, now=now))
+        return replace(page, addition=self._finder.addition)
+
+    async def check(self, *, name: SourceName) -> None:
+        """Make a source due at once."""
+        browser, now = self._open(), self._source.clock.now()
+        browser.require_source(name)
+        await browser.run(lambda reader: curation.make_due(reader, name, now=now))
+        self._source.forget_recent()
+
+    async def add_sources(self, *, url: Annotated[str, "a site, or one of its feeds or sitemaps"]) -> str:
+        """Begin to look for the sources of a site; the best are added."""
+        self._finder.start(url, self._open(), done=self._source.forget_recent)
+        return "/sources"
+
+    async def rejected(self, *, reason: Reason = "", cursor: Cursor = "") -> RejectedPages:
+        """Return the pages that gave no article, the latest first."""
+        return await self._open().run(lambda reader: curation.read_rejected(reader, cursor=cursor, reason=reason))
+
+    async def rejected_page(self, *, candidate: CandidateId) -> RejectedSource | None:
+        """Return a page that gave no article, with its history and its text."""
+        return await self._open().run(lambda reader: curation.read_rejected_page(reader, candidate))
+
+    async def take(self, *, candidate: CandidateId) -> str:
+        """Have a rejected page stored after all."""
+        now = self._source.clock.now()
+        await self._open().run(lambda reader: curation.take_rejected(reader, candidate, now=now))
+        return f"/rejected/{candidate}"
+
     async def pause(self, *, name: SourceName) -> None:
         """Stop polling a source."""
         await self._open().set_enabled(name, enabled=False)
@@ -186,6 +278,22 @@ class CorpusPages:
         if corpus is None:
             raise StoreError("the store is not open: the daemon is starting or stopping", retry=True)
         return corpus
+
+    async def _copy_report(self) -> CopyReport:
+        """Return who copied whom lately; kept for some minutes."""
+        browser, clock = self._open(), self._source.clock
+        known = self._report if self._report and self._report[0] is browser else None
+        if known is None or clock.monotonic() - known[2] >= curation.REPORT_AGE.total_seconds():
+            since = clock.now() - curation.REPORT_SPAN
+            report = await browser.run(lambda reader: reader.copy_report(since=since))
+            known = self._report = browser, report, clock.monotonic()
+        return known[1]
+
+    def _unsure_pairs(self, browser: Browser, reader: StoreReader) -> UnsurePairs:
+        """Return the unsure pairs of a store; those found so far are kept while it is open."""
+        if self._unsure is None or self._unsure[0] is not browser:
+            self._unsure = browser, UnsurePairs(reader, merge_at=browser.settings().dedupe.probability)
+        return self._unsure[1]
 
     async def _hours(self) -> Mapping[tuple[datetime, str], int]:
         """Return the outcomes by hour, as far as the store answers; only what is new since the last query is read."""

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
-from worker.errors import NotFoundError, UsageError
+from worker.config.load import load_settings
+from worker.config.schema import Settings
+from worker.errors import ConfigurationError, NotFoundError, UsageError
 from worker.models import (
     PAGE_FIELDS,
     ActivityCounts,
@@ -36,6 +39,8 @@ from worker.ports import Clock
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.corpus.views import is_article_id
 from worker.storage.store import StoreExecutor
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +66,7 @@ class Decision:
         """What a revision added to the previous version and removed from it; None for other relations."""
         if self.verdict.relation is not Relation.REVISION or self.passages is None:
             return None
-        apart = [each for each in self.passages.passages if not each.shared]
-        return Difference(
-            added=tuple(one_line(each.text) for each in apart if each.text.strip()),
-            removed=tuple(one_line(each.other) for each in apart if each.other.strip()),
-        )
+        return difference(self.passages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,15 @@ class Difference:
     def words_removed(self) -> int:
         """The number of words removed."""
         return sum(len(passage.split()) for passage in self.removed)
+
+
+def difference(aligned: AlignedPassages) -> Difference:
+    """Return what the first of two aligned texts added to the other and removed from it."""
+    apart = [each for each in aligned.passages if not each.shared]
+    return Difference(
+        added=tuple(one_line(each.text) for each in apart if each.text.strip()),
+        removed=tuple(one_line(each.other) for each in apart if each.other.strip()),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,18 +213,80 @@ def one_line(text: str) -> str:
 
 ACTIVITY_SPAN: Final = timedelta(weeks=12)
 """How far back the plots of the overview reach."""
+MAX_VERSIONS: Final = 6  # of one page that are compared; chosen: few pages change more often, and each costs time
 THREADS: Final = 2
 """Queries of the web pages that run at once. Chosen: a slow one does not hold up a quick one, and two of the four
 connections to a server are left for work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One entry of the time line of an article: what happened, in words; `article` is one that it is about."""
+
+    at: datetime
+    what: str
+    detail: str
+    article: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version of a page, and how its text differs from the version before; the first one has no difference."""
+
+    id: int
+    revision: int
+    fetched_at: datetime
+    words: int
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShownArticle:
-    """Everything that the page of an article shows: itself, its history, and the members of its cluster."""
+    """Everything that the page of an article shows: itself, its history, and the members of its cluster.
+
+    `versions` are those of its page, the newest first. `timeline` is the whole history in order of time.
+    """
 
     stored: StoredArticle
     history: ArticleHistory
     members: tuple[ClusterMember, ...]
+    versions: tuple[Version, ...]
+    timeline: tuple[Moment, ...]
+
+
+def versions_of(stored: StoredArticle, history: ArticleHistory) -> tuple[Version, ...]:
+    """Return the versions of a page, the newest first, at most MAX_VERSIONS; each with what it changed."""
+    from worker.dedupe.alignment import align_passages
+
+    same = [each for each in history.articles if each.article.canonical_url == stored.article.canonical_url]
+    newest = sorted(same, key=lambda each: each.id, reverse=True)[: MAX_VERSIONS + 1]
+    before: list[StoredArticle | None] = [*newest[1:], None]
+    found = [
+        Version(
+            id=each.id,
+            revision=each.revision,
+            fetched_at=each.article.fetched_at,
+            words=each.article.words,
+            difference=difference(align_passages(each.article.text, earlier.article.text)) if earlier else None,
+        )
+        for each, earlier in zip(newest, before, strict=True)
+    ]
+    return tuple(found[:MAX_VERSIONS])
+
+
+def timeline_of(history: ArticleHistory) -> tuple[Moment, ...]:
+    """Return everything that happened to a page and its texts in order of time: who named it, events, verdicts."""
+    found: list[Moment] = []
+    if history.candidate:
+        named = history.candidate.addresses
+        found += [Moment(at=each.seen_at, what="named", detail=f"{each.url} by {each.source}") for each in named[1:]]
+        found += [Moment(at=each.at, what=each.what, detail=each.detail) for each in history.candidate.events]
+    for number, decisions in history.decisions.items():
+        for each in decisions:
+            against = f" against article {each.against.id}" if each.against else ""
+            detail = f"{each.verdict.relation}{against}: {each.rule}"
+            found.append(Moment(at=each.at, what="judged", detail=detail, article=number))
+    return tuple(sorted(found, key=lambda each: each.at))
 
 
 class Browser:
@@ -242,8 +314,9 @@ class Browser:
     async def figures(self) -> StoreStats:
         """Return the statistics of the store and of the configured sources; raises StoreError."""
         stats = await self._offload(self._reader.figures, now=self._clock.now())
-        configured = {source.name for source in self._sources}
-        sources = tuple(source for source in stats.mark_paused(self._sources).sources if source.name in configured)
+        configured = await self._offload(self.sources)
+        names = {source.name for source in configured}
+        sources = tuple(source for source in stats.mark_paused(configured).sources if source.name in names)
         return replace(stats, sources=sources)
 
     async def activity(self, *, after: int) -> ActivityCounts:
@@ -266,23 +339,53 @@ class Browser:
         """Return an article with its history and its cluster, None if there is none; raises StoreError."""
         return await self._offload(self._article, article_id)
 
+    async def run(self, call: Callable[[StoreReader], T]) -> T:
+        """Return what a function reads of the store, or changes in it; raises StoreError."""
+        return await self._offload(call, self._reader)
+
     async def set_enabled(self, name: str, *, enabled: bool) -> None:
         """Pause or resume a source in the configuration; raises NotFoundError, or ConfigurationError if it cannot."""
-        from worker.config.edit import edit_file, with_enabled
+        from worker.config.edit import with_enabled
 
-        if name not in {source.name for source in self._sources}:
-            raise NotFoundError(f"there is no source {name} in the configuration")
+        self.require_source(name)
+        await self.edit_sources(lambda text: with_enabled(text, [name], enabled=enabled))
+
+    def require_source(self, name: str) -> Source:
+        """Return a configured source; raises NotFoundError if there is none of this name."""
+        for source in self._sources:
+            if source.name == name:
+                return source
+        raise NotFoundError(f"there is no source {name} in the configuration")
+
+    async def edit_sources(self, edit: Callable[[str], str]) -> None:
+        """Change the text of the configuration file; raises ConfigurationError, and then leaves it as it was."""
+        from worker.config.edit import edit_file
+
         if self._config is None:
             raise UsageError("the sources are in no configuration file, so they cannot be changed here")
-        path = self._config
-        settings = await asyncio.to_thread(
-            edit_file, path, lambda text: with_enabled(text, [name], enabled=enabled), os.environ
-        )
+        settings = await asyncio.to_thread(edit_file, self._config, edit, os.environ)
         self._sources = tuple(source.source() for source in settings.sources)
+
+    def settings(self) -> Settings:
+        """Return the settings as they are in the configuration file now; the defaults without one."""
+        return load_settings(self._config, os.environ) if self._config else Settings()
+
+    def sources(self) -> tuple[Source, ...]:
+        """Return the sources that the configuration file has now, or had when it could be read last."""
+        if self._config is not None:
+            with contextlib.suppress(ConfigurationError):
+                self._sources = tuple(source.source() for source in self.settings().sources)
+        return self._sources
 
     def _article(self, article_id: int) -> ShownArticle | None:
         stored = self._reader.article(article_id)
         if stored is None:
             return None
         history = load_history(self._reader, str(article_id))
-        return ShownArticle(stored=stored, history=history, members=self._reader.members(stored.cluster))
+        return ShownArticle(
+            stored=stored,
+            history=history,
+            members=self._reader.members(stored.cluster),
+            versions=versions_of(stored, history),
+            timeline=timeline_of(history),
+        )

@@ -29,6 +29,7 @@ from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.extract.pool import ProcessExtractor
 from worker.logs import log
 from worker.models import Article, Claim, Outcome, Source, State
+from worker.models.browsing import UNDONE
 from worker.pipeline.filters import ArticleFilter
 from worker.pipeline.stages import Tally, hints_for, hints_of
 from worker.ports import Hints, Scope
@@ -285,11 +286,15 @@ class ReprocessRun:
 def mark(settings: Settings, one: int, other: int, *, decided: str) -> tuple[Rejudged, ...]:
     """Record a person's decision that two articles are `same` or `different`; return the changed verdicts.
 
-    Raises StoreError if an id is unknown, or if both are versions of one page.
+    The decision `undone` takes the one before back. Raises StoreError if an id is unknown, if both are versions of one
+    page, or if there is nothing to take back.
     """
     with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
         judge = Deduper(settings.dedupe, store.reader.weights()).judge
-        return store.review.mark(one, other, decided=decided, judge=judge, now=SystemClock().now())
+        now = SystemClock().now()
+        if decided == UNDONE:
+            return store.review.unmark(one, other, judge=judge, now=now)
+        return store.review.mark(one, other, decided=decided, judge=judge, now=now)
 
 
 def mark_original(settings: Settings, article_id: int) -> tuple[Rejudged, ...]:

@@ -20,6 +20,7 @@ class StoredLedger(Repository):
     claim_poll = writes(sources.claim_poll)
     record_poll = writes(intake.record_poll)
     replan = writes(sources.replan)
+    make_due = writes(sources.make_due)
     enqueue = writes(intake.enqueue)
     hold_paused = writes(workers.hold_paused)
     queue_rechecks = writes(queue_rechecks)

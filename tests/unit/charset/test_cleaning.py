@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.charset import clean, clean_bytes, clean_markup, decode, decode_plain, is_text, read_json, strip_tags
+from worker.charset.characters import visible_text
 
 UNWANTED = {
     "NUL": "\x00",
@@ -173,3 +174,17 @@ def test_bytes_with_many_control_characters_are_no_text() -> None:
 )
 def test_formatting_tags_are_removed_from_a_title_and_tags_it_is_about_are_kept(written: str, title: str) -> None:
     assert strip_tags(written) == title
+
+
+def test_the_text_of_a_page_is_found_without_its_scripts_however_broken_it_is() -> None:
+    table = {
+        "<p>Một</p><SCRIPT src=x>alert('<p>')</script ><p>hai &amp; ba": "Một\nhai & ba",
+        "a<script>never closed": "a",
+        "a<style": "a",
+        "1 < 2": "1",
+        "<" * 50_000: "",
+        "<script>" * 20_000: "",
+        "": "",
+    }
+
+    assert {markup: visible_text(markup) for markup in table} == table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,20 @@ def reason_of(markup: str, *, url: str = "https://bao.example/kinh-te", rules: E
 @pytest.mark.parametrize("kind", ["website", "article"])
 def test_listing_pages_are_no_articles_whatever_they_declare(body: str, kind: str) -> None:
     assert reason_of(news_page(head=f'<meta property="og:type" content="{kind}">', body=body)) == "listing"
+
+
+def test_a_page_that_a_person_wants_stored_is_rejected_only_without_any_text() -> None:
+    taken = replace(hints_of(), is_taken=True)
+    rules = ExtractRules(languages=("de",))
+    listing = page_of(news_page(body=listing_body()), url="https://bao.example/kinh-te")
+    short = page_of(news_page(title="Không tìm thấy trang", body=f"<p>{TEASER[:60]}</p>"))
+    extractor = ArticleExtractor(rules)
+
+    assert TEASER in extractor.read(listing, taken, fetched_at=NOW).text
+    assert TEASER[:60] in extractor.read(short, taken, fetched_at=NOW).text
+    assert extractor.read(Text(text="Hai chữ"), taken, fetched_at=NOW).words == 2
+    with pytest.raises(ExtractError, match="no article text"):
+        extractor.read(page_of("<html><body></body></html>"), taken, fetched_at=NOW)
 
 
 def test_a_home_page_is_no_article() -> None:

@@ -74,6 +74,21 @@ class Run:
 
 
 @pytest.mark.anyio
+async def test_a_rejected_page_is_stored_from_what_is_kept_once_a_person_asks_for_it(store: Store) -> None:
+    run = Run(store, {"https://a.example/1": "REJECT short\nBa chữ thôi"})
+    run.add("https://a.example/1")
+    await run.ingester.drain()
+    rejected = run.state("https://a.example/1")
+
+    store.review.take(1, now=run.clock.now())
+    await run.ingester.drain()
+
+    assert (rejected, run.state("https://a.example/1")) == (State.REJECTED, State.STORED)
+    assert len(run.fetcher.requests) == 1
+    assert run.balanced()
+
+
+@pytest.mark.anyio
 async def test_what_a_filter_keeps_out_is_not_fetched_where_that_can_be_told(store: Store) -> None:
     run = Run(store, {f"https://a.example/{name}": f"Tin\n{name} {LONG}" for name in ("tin", "video")})
     run.add("https://b.example/1", "https://a.example/tin", "https://a.example/video")

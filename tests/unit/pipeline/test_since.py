@@ -74,6 +74,7 @@ def test_an_article_that_turns_out_to_be_older_is_rejected_with_both_days() -> N
         (CLAIM, dated(-3, origin="text")),
         (CLAIM, dated(-3, origin="unmarked-time")),
         (replace(CLAIM, from_backfill=True), dated(-3)),
+        (replace(CLAIM, is_taken=True), dated(-3)),
         (replace(CLAIM, known_article=7), dated(-3)),
     ],
 )

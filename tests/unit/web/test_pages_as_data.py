@@ -93,7 +93,7 @@ def is_a(kind: str, value: object) -> bool:
 async def test_every_path_answers_as_it_is_described(client: httpx.AsyncClient) -> None:
     described = (await client.get("/api/v1/openapi.json")).json()
     components = described["components"]["schemas"]
-    given = {"q": "duong", "article_id": "1", "cursor": "", "limit": "3"}
+    given = {"q": "duong", "article_id": "1", "candidate": "1", "cursor": "", "limit": "3", "reason": ""}
 
     found: list[str] = []
     for path, operations in described["paths"].items():

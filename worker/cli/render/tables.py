@@ -21,13 +21,11 @@ from worker.logs import escape
 from worker.models import AuditReport, DuplicateLink, SourceState, State
 
 if TYPE_CHECKING:
-    from worker.config.edit import NewSource
     from worker.config.schema import Settings
     from worker.runs.backfill import BackfillReport
     from worker.runs.discover_sources import SuggestedSource
     from worker.runs.doctor import CheckedSource
     from worker.runs.ingest import IngestReport
-    from worker.sources.web.ranking import TrialPoll
     from worker.storage.maintenance.manual_decisions import Rejudged
     from worker.storage.maintenance.rejudge import VerdictChange
     from worker.storage.seeds.importing import SeedFileRecord
@@ -273,23 +271,6 @@ def _placement(relation: str, cluster: int, *, exported: bool) -> str:
 
 
 # For `sources add` and `sources check`: what can be polled.
-
-
-def name_sources(picked: Sequence[TrialPoll], name: str | None, settings: Settings) -> list[NewSource]:
-    """Return the picked test polls as new sources with unused names.
-
-    With `name` they are called `name`, `name-2`, …; without it, names are derived from the addresses.
-    """
-    from worker.config.edit import NewSource, name_for
-
-    taken = {source.name for source in settings.sources}
-    new: list[NewSource] = []
-    for trial in picked:
-        wish = name if name and not new else f"{name}-{len(new) + 1}" if name else name_for(trial.url, taken)
-        extra_keys = {"sites": [trial.site]} if trial.site else {}
-        new.append(NewSource(name=wish, kind=trial.kind, url=trial.url, extra_keys=extra_keys))
-        taken.add(wish)
-    return new
 
 
 def print_suggestions(found: Sequence[SuggestedSource]) -> None:

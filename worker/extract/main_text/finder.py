@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lxml.etree import ParserError, XMLSyntaxError
 from lxml.html import HtmlElement, fromstring
@@ -284,19 +285,27 @@ class _OwnReading:
 
 
 def find_main_text(
-    page: Page, document: Document, budget: RemovalBudget, guard: StepGuard, trace: Trace, *, min_words: int
+    page: Page,
+    document: Document,
+    budget: RemovalBudget,
+    guard: StepGuard,
+    trace: Trace,
+    *,
+    min_words: int,
+    may_reject: bool = True,
 ) -> MainText:
-    """Return the main text; raise ExtractError (`listing`) for a page that lists articles."""
-    main = _better_reading(page, document, budget, guard, trace, min_words=min_words)
+    """Return the main text; raise ExtractError (`listing`) for a page that lists articles, if it may be rejected."""
+    own_reading = partial(_own_reading, document, budget, guard, trace, may_reject=may_reject)
+    own = guard.run("our reading", own_reading, default=_OwnReading())
+    main = _better_reading(page, document, own, guard, trace, min_words=min_words)
     for note in main.notes:
         trace.figure("reading", note)
     return main
 
 
 def _better_reading(
-    page: Page, document: Document, budget: RemovalBudget, guard: StepGuard, trace: Trace, *, min_words: int
+    page: Page, document: Document, own: _OwnReading, guard: StepGuard, trace: Trace, *, min_words: int
 ) -> MainText:
-    own = guard.run("our reading", lambda: _own_reading(document, budget, guard, trace), default=_OwnReading())
     none: list[ArticleBlock] = []
     declared = guard.run("the declared text", lambda: find_declared_text(document.json_ld, own.blocks), default=none)
     if declared:
@@ -329,7 +338,9 @@ def _may_have_lost(own: _OwnReading, *, min_words: int) -> bool:
     return threshold < sum(distinct.values())
 
 
-def _own_reading(document: Document, budget: RemovalBudget, guard: StepGuard, trace: Trace) -> _OwnReading:
+def _own_reading(
+    document: Document, budget: RemovalBudget, guard: StepGuard, trace: Trace, *, may_reject: bool
+) -> _OwnReading:
     tree = document.tree
     density = measure_density(tree)
     blocks = find_text_blocks(density)
@@ -339,7 +350,7 @@ def _own_reading(document: Document, budget: RemovalBudget, guard: StepGuard, tr
     trace.figure("teasers", shares.teaser_count)
     trace.figure("share that announces other pages", f"{shares.other_pages_share:.2f}")
     own = [each for each in blocks if not each.is_linked and each.element not in teasers]
-    if may_be_listing(document, shares) and count_words(document.json_ld.body) < _FEW_WORDS:
+    if may_reject and may_be_listing(document, shares) and count_words(document.json_ld.body) < _FEW_WORDS:
         reject_listing(gather_listing_signs(document, density, own, shares))
     guard.run("readers' comments", lambda: remove_comments(tree, density, blocks, budget), default=None)
     lead = guard.run("the lead", lambda: find_lead(document, blocks), default="")

@@ -49,6 +49,9 @@ _ORIGINALS = select(MARKS.c.low, MARKS.c.at).where(
 )
 
 
+_ANY_ORIGINAL = select(MARKS.c.pair).where(MARKS.c.decided == ORIGINAL).limit(1)
+
+
 def save_mark(connection: Connection, one: int, other: int, *, decided: str, now: datetime) -> None:
     """Save the decision that two articles are `same` or `different`; it replaces an earlier one.
 
@@ -69,15 +72,29 @@ def save_original(connection: Connection, url: str, *, of: Collection[str], now:
     _save_pair(connection, url, url, ORIGINAL, now=now)
 
 
+def delete_mark(connection: Connection, one: int, other: int) -> bool:
+    """Delete the decision about two articles; return whether there was one. Raises StoreError if an id is unknown."""
+    key = pair_key(canonical_url_of(connection, one), canonical_url_of(connection, other))
+    return connection.execute(delete(MARKS).where(MARKS.c.pair == key)).rowcount > 0
+
+
+def pair_key(one: str, other: str) -> str:
+    """Return the key of the mark on two canonical URLs."""
+    low, high = sorted((one, other))
+    return hashlib.sha256(f"{low} {high}".encode()).hexdigest()
+
+
 def originals(connection: Connection, urls: Collection[str]) -> dict[str, datetime]:
     """Return which of the canonical URLs a person marked as the original, and when."""
+    if connection.execute(_ANY_ORIGINAL).first() is None:
+        return {}
     found = connection.execute(_ORIGINALS, {"urls": sorted(urls)})
     return {row.low: row.at for row in found}
 
 
 def _save_pair(connection: Connection, low: str, high: str, decided: str, *, now: datetime) -> None:
-    pair = hashlib.sha256(f"{low} {high}".encode()).hexdigest()
-    connection.execute(_MARK.on(connection), {"pair": pair, "low": low, "high": high, "decided": decided, "at": now})
+    values = {"pair": pair_key(low, high), "low": low, "high": high, "decided": decided, "at": now}
+    connection.execute(_MARK.on(connection), values)
 
 
 def marks_of(connection: Connection, canonical_url: str) -> dict[str, str]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -34,12 +34,10 @@ from worker.models import (
     Article,
     AuditReport,
     CandidateRecord,
-    ClusterMember,
     DuplicateLink,
     Fingerprint,
     Neighbour,
     RecentArticle,
-    Relation,
     SearchResult,
     Selection,
     SourceStats,
@@ -48,10 +46,9 @@ from worker.models import (
     StoreStats,
 )
 from worker.models.records import LOST, LOST_REASONS
-from worker.storage.corpus import audit, judge_model, views
+from worker.storage.corpus import audit, judge_model, texts, views
 from worker.storage.corpus.neighbours import find_neighbours, page_versions
 from worker.storage.corpus.search_index import count_queued
-from worker.storage.corpus.texts import CorpusSnapshot
 from worker.storage.db.codec import EPOCH
 from worker.storage.db.database import Repository, reads
 from worker.storage.db.migrate import identity_of
@@ -112,17 +109,6 @@ _BY_SOURCE = select(CANDIDATES.c.state, CANDIDATES.c.source, func.count()).group
     CANDIDATES.c.state, CANDIDATES.c.source
 )
 
-_MAX_MEMBERS = 500  # of a cluster that are shown; chosen: a page stays small, and no cluster of one story is larger
-_MEMBERS = (
-    select(
-        ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.host, ARTICLES.c.source, ARTICLES.c.title, ARTICLES.c.words,
-        ARTICLES.c.published_at, ARTICLES.c.fetched_at, ARTICLES.c.revision, STANDINGS.c.relation, STANDINGS.c.head,
-    )
-    .join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
-    .where(STANDINGS.c.cluster == bindparam("cluster"))
-    .order_by(ARTICLES.c.id)
-    .limit(_MAX_MEMBERS)
-)  # fmt: skip
 _MICROSECONDS_AN_HOUR = 3_600_000_000  # the unit in which times are stored, see `UtcTime`
 _IS_LOST = and_(
     EVENTS.c.what == State.REJECTED, or_(*(EVENTS.c.detail.startswith(f"{reason}:") for reason in LOST_REASONS))
@@ -133,6 +119,14 @@ _ACTIVITY = (
     select(_HOUR.label("hour"), _ENDED, func.count().label("number"), func.max(EVENTS.c.id).label("last"))
     .where(EVENTS.c.id >= bindparam("first"), EVENTS.c.what.in_(RECENT_EVENTS))
     .group_by(_HOUR, literal_column("ended"))
+)
+
+_DAY: Final = timedelta(days=1)  # the unit of `daily_texts`
+_DAY_NUMBER = type_coerce(ARTICLES.c.fetched_at, BigInteger).op("/")(literal_column(str(24 * _MICROSECONDS_AN_HOUR)))
+_DAILY = (
+    select(ARTICLES.c.source, _DAY_NUMBER.label("day"), func.count().label("number"))
+    .where(ARTICLES.c.source.in_(bindparam("sources", expanding=True)), ARTICLES.c.fetched_at >= bindparam("since"))
+    .group_by(ARTICLES.c.source, _DAY_NUMBER)
 )
 
 _HAS_PAGE = exists().where(PAGES.c.candidate_id == CANDIDATES.c.id)
@@ -148,7 +142,7 @@ def store_stats(connection: Connection, *, now: datetime, size: int | None = Non
     """Return the statistics of a store; `size` in bytes is passed through."""
     counts, by_source = _counts(connection)
     pending, due = claims.pending(connection, now=now)
-    texts = select(func.count()).select_from(STANDINGS).where(STANDINGS.c.head)
+    heads = select(func.count()).select_from(STANDINGS).where(STANDINGS.c.head)
     kept, seeds = (connection.execute(count).scalar_one() for count in (_COUNT_ARTICLES, _COUNT_SEEDS))
     return StoreStats(
         at=now,
@@ -156,7 +150,7 @@ def store_stats(connection: Connection, *, now: datetime, size: int | None = Non
         due=due,
         held=connection.execute(_COUNT_HELD).scalar_one(),
         counts=counts,
-        texts=connection.execute(texts).scalar_one(),
+        texts=connection.execute(heads).scalar_one(),
         articles=kept - seeds,
         seeds=seeds,
         size=size,
@@ -201,13 +195,10 @@ def activity(connection: Connection, *, after: int, since: datetime) -> Activity
     return ActivityCounts(hours=hours, last_event=after)
 
 
-def members(connection: Connection, cluster: int) -> tuple[ClusterMember, ...]:
-    """Return the articles of a cluster, the first published first."""
-    found = [
-        ClusterMember(**{**row, "relation": Relation(row["relation"])})
-        for row in connection.execute(_MEMBERS, {"cluster": cluster}).mappings()
-    ]
-    return tuple(sorted(found, key=lambda each: (each.published_at or each.fetched_at, each.id)))
+def daily_texts(connection: Connection, sources: Collection[str], *, since: datetime) -> dict[tuple[str, date], int]:
+    """Return how many texts were fetched from each of these sources on each day (UTC); read from an index."""
+    rows = connection.execute(_DAILY, {"sources": sorted(sources), "since": since})
+    return {(row.source, (EPOCH + row.day * _DAY).date()): row.number for row in rows}
 
 
 def rejections(connection: Connection) -> Mapping[str, tuple[int, int]]:
@@ -298,6 +289,10 @@ class StoreReader(Repository):
     weights = reads(judge_model.weights)
     terms = reads(judge_model.terms)
     unsure = reads(judge_model.unsure_pairs)
+    newest_verdict = reads(judge_model.newest_verdict)
+    unsure_among = reads(judge_model.unsure_among)
+    open_pair = reads(judge_model.open_pair)
+    mark_summary = reads(judge_model.mark_summary)
     seeds_among = reads(seeds_among)
     seed_places = reads(views.seed_places)
     workers = reads(active_workers)
@@ -308,18 +303,21 @@ class StoreReader(Repository):
     hide_forgotten = reads(hide_forgotten)
     is_forgotten = reads(is_forgotten)
     activity = reads(activity)
-    members = reads(members)
     newest = reads(newest)
     identity = reads(identity_of)
+    daily_texts = reads(daily_texts)
+    members = reads(texts.members)
+    copy_report = reads(texts.copy_report)
+    newest_copies = reads(texts.newest_copies)
 
     @contextmanager
-    def snapshot(self) -> Iterator[CorpusSnapshot]:
+    def snapshot(self) -> Iterator[texts.CorpusSnapshot]:
         """Open the corpus for a long read: everything read in the block is as it was at the first read."""
         with self.database.snapshot() as connection, small_cache(connection):
-            yield CorpusSnapshot(connection)
+            yield texts.CorpusSnapshot(connection)
 
     def heads(self, selection: Selection = ALL_HEADS) -> Iterator[StoredArticle]:
-        """Yield the selected texts, without a selection the head of each cluster, as `CorpusSnapshot.texts` does."""
+        """Yield the selected texts, as `CorpusSnapshot.texts` does; without a selection the head of each cluster."""
         with self.snapshot() as corpus:
             yield from corpus.texts(selection)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
+from worker.errors import StoreError
 from worker.models import HistoryEvent, Relation, State, Verdict
 from worker.storage.corpus import neighbours
 from worker.storage.corpus.clusters import CURRENT, JOINING
@@ -58,6 +59,30 @@ def mark(
     """
     lock_table(connection, STANDINGS)
     neighbours.save_mark(connection, one, other, decided=decided, now=now)
+    saying = "the same as" if decided == neighbours.SAME else "another item than"
+    return _judge_pair_again(
+        connection, one, other, judge=judge, now=now, said=f"a person said: article {{}} is {saying} article {{}}"
+    )
+
+
+def unmark(
+    connection: Connection, one: int, other: int, *, judge: JudgeFunction, now: datetime
+) -> tuple[Rejudged, ...]:
+    """Delete the decision about two articles, and judge the articles that depend on it again, as `mark` does.
+
+    Raises StoreError if an id is unknown, or if there is no decision.
+    """
+    lock_table(connection, STANDINGS)
+    if not neighbours.delete_mark(connection, one, other):
+        raise StoreError(f"nobody has marked articles {one} and {other} as the same or different")
+    said = "a person took back what was said of articles {} and {}"
+    return _judge_pair_again(connection, one, other, judge=judge, now=now, said=said)
+
+
+def _judge_pair_again(
+    connection: Connection, one: int, other: int, *, judge: JudgeFunction, now: datetime, said: str
+) -> tuple[Rejudged, ...]:
+    """Judge the articles again that a decision about two of them may change, and record what a person `said`."""
     # An unfinished judgement of the whole store does not know this decision.
     discard_draft(connection)
     affected = _affected_by(connection, one, other)
@@ -65,9 +90,8 @@ def mark(
     remove_standings(connection, affected)
     for article_id in affected:
         judge_again(connection, article_id, judge, now=now)
-    saying = "the same as" if decided == neighbours.SAME else "another item than"
     for article, against in ((one, other), (other, one)):
-        _record_mark(connection, article, f"a person said: article {article} is {saying} article {against}", now=now)
+        _record_mark(connection, article, said.format(article, against), now=now)
     after = placements(connection, affected)
     return tuple(rejudged(before[each], after[each]) for each in affected)
 

@@ -1,4 +1,4 @@
-"""The store's side of `reprocess`, `forget` and `duplicates mark`: marks, new judgements, pages extracted again.
+"""The store's side of `reprocess`, `forget`, `duplicates mark` and the page of rejected pages.
 
 `StoreReview` is the entry point. Kept pages are extracted again through the queue: each finished candidate becomes
 pending with its stored page as content, the usual pipeline processes it, and `settle_batch` tidies up the outcomes.
@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, exists, func, select, update
 
 from worker.models import FILTERED, ORIGIN_FIELDS, Candidate, HistoryEvent, Page, State, Text
+from worker.models.browsing import RejectedList, RejectedPage
 from worker.storage.corpus import judge_model
 from worker.storage.corpus.clusters import relation_states
 from worker.storage.corpus.settling import missing_fields
@@ -23,7 +24,7 @@ from worker.storage.db.database import Database
 from worker.storage.db.locks import Writer, exclusive
 from worker.storage.db.migrate import delete_meta, read_meta, write_meta
 from worker.storage.db.schema import ARTICLES, CANDIDATES, PAGES
-from worker.storage.maintenance import forget, manual_decisions
+from worker.storage.maintenance import forget, manual_decisions, rejected
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
 from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.rejudge import JudgeFunction, Rejudgement, discard_draft
@@ -273,12 +274,31 @@ class StoreReview:
         """
         return self._database.write(manual_decisions.mark, one, other, decided=decided, judge=judge, now=now)
 
+    def unmark(self, one: int, other: int, *, judge: JudgeFunction, now: datetime) -> tuple[Rejudged, ...]:
+        """Take back the decision on two articles; return the articles that were judged again because of it.
+
+        Raises StoreError if an id is unknown, or if there is no decision.
+        """
+        return self._database.write(manual_decisions.unmark, one, other, judge=judge, now=now)
+
     def mark_original(self, article_id: int, *, now: datetime) -> tuple[Rejudged, ...]:
         """Save that an article is the original of its cluster, and make it the head; return the old and the new head.
 
         Raises StoreError if the id is unknown.
         """
         return self._database.write(manual_decisions.mark_original, article_id, now=now)
+
+    def rejected_list(self, *, before: int | None, reason: str, limit: int) -> RejectedList:
+        """Return rejected pages, the latest first."""
+        return self._database.read(rejected.rejected_list, before=before, reason=reason, limit=limit)
+
+    def rejected_page(self, candidate: int) -> tuple[RejectedPage, State, Page | Text | None] | None:
+        """Return a page as if it was rejected, its state, and what is kept of it; None for an unknown one."""
+        return self._database.read(rejected.rejected_page, candidate)
+
+    def take(self, candidate: int, *, now: datetime) -> bool:
+        """Queue a rejected page to be stored after all; return whether its kept page is used. Raises StoreError."""
+        return self._database.write(rejected.take, candidate, now=now)
 
     def forget(
         self, request: ForgetRequest, *, judge: JudgeFunction, now: datetime, dry_run: bool = False

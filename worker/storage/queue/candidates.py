@@ -33,6 +33,9 @@ from worker.urls import host_of
 HIGH_PRIORITY, LOW_PRIORITY = 0, 1
 """The values of a candidate's `precedence`: live discovery, and backfills and rechecks behind it."""
 
+TAKEN_BATCH: Final = "taken"
+"""The batch of candidates that a person wants stored, whatever the rules for articles say; it stays for rechecks."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnqueueOptions:

@@ -37,7 +37,7 @@ from worker.ports import Scope
 from worker.storage.db.codec import EPOCH, MICROSECOND, UtcTime, content_from
 from worker.storage.db.schema import CANDIDATES, HOSTS, PAGES
 from worker.storage.db.sql import is_sqlite, least
-from worker.storage.queue.candidates import add_event, former_of
+from worker.storage.queue.candidates import TAKEN_BATCH, add_event, former_of
 
 # The statements on the queue.
 
@@ -376,6 +376,7 @@ def _claim_from(row: Row[Any], token: str, until: datetime, payload: Page | Text
         is_scheduled_recheck=by_age,
         lease_expired=_expired(row),
         from_backfill=bool(row.precedence),
+        is_taken=row.batch == TAKEN_BATCH,
     )
 
 

@@ -268,6 +268,12 @@ def replan(connection: Connection, source: str, *, plan: str, due_at: datetime) 
     connection.execute(update(HABITS).where(HABITS.c.source == storable(source)).values(plan=storable(plan)))
 
 
+def make_due(connection: Connection, source: str, *, now: datetime) -> None:
+    """Make a source due at once, whether it was ever polled or not."""
+    connection.execute(_ADD_SOURCE.on(connection), {"name": storable(source)})
+    connection.execute(update(SOURCES).where(SOURCES.c.name == storable(source)).values(due_at=now))
+
+
 def source_state(connection: Connection, name: str) -> SourceState:
     """Return the state of a source; an empty one if it was never polled."""
     row = connection.execute(_STATE, {"source": storable(name)}).one_or_none()

@@ -31,3 +31,17 @@ if (seconds) {
     if (document.visibilityState === "visible" && document.activeElement === document.body) location.reload();
   }, seconds * 1000);
 }
+
+// Review: a key does what its button does, unless something is being typed or a key is held with it.
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  const own = event.key === " " ? "input, textarea, select, button, summary" : "input, textarea, select";
+  if (event.target.closest(own)) return;
+  for (const button of document.querySelectorAll("[data-key]")) {
+    if (button.dataset.key === event.key.toLowerCase()) {
+      event.preventDefault();
+      button.click();
+      return;
+    }
+  }
+});

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -12,10 +13,12 @@ from sqlalchemy import Connection, event, insert, text
 from tests.contract.storage.factories import MINUTE, NOW
 from worker.models import State
 from worker.ports import Scope
+from worker.storage.corpus import judge_model, reader, texts
 from worker.storage.db.codec import EPOCH
 from worker.storage.db.database import Database
 from worker.storage.db.engine import connect
 from worker.storage.db.schema import CANDIDATES, HOSTS
+from worker.storage.maintenance import rejected
 from worker.storage.queue import claims, workers
 from worker.storage.queue.candidates import HIGH_PRIORITY, LOW_PRIORITY
 from worker.storage.queue.outcomes import queue_rechecks
@@ -122,3 +125,22 @@ def test_has_due_does_not_read_everything_that_is_due(database: Database) -> Non
     assert "hashed" not in told
     assert all("lane" in line for line in told.splitlines() if "SEARCH candidates" in line)
     assert "SCAN candidates" not in told
+
+
+PAGES: list[Callable[[Connection], object]] = [
+    lambda it: texts.copy_report(it, since=NOW - DAY),
+    lambda it: texts.newest_copies(it, before=None, limit=30),
+    lambda it: texts.members(it, 1),
+    judge_model.newest_verdict,
+    lambda it: judge_model.unsure_among(it, above=0, below=9),
+    lambda it: reader.daily_texts(it, ["s1", "s2"], since=NOW - DAY),
+    lambda it: rejected.rejected_list(it, before=None, reason="short", limit=50),
+    lambda it: rejected.rejected_page(it, 1),
+]
+
+
+def test_a_web_page_reads_no_table_as_a_whole(database: Database) -> None:
+    told = "\n".join(line for work in PAGES for line in plans(database, work))
+
+    tables = "(events|decisions|standings|articles|candidates|pages)"  # a table of marks is small
+    assert not re.search(rf"SCAN {tables}\b(?! USING)|Seq Scan on {tables}\b", told)
