@@ -33,7 +33,11 @@ _STRIPPED_TAGS = (b"script", b"style", b"svg", b"noscript", b"nav", b"button", b
 _OPENING_TAG = re.compile(
     rb"<(?:(" + b"|".join(_STRIPPED_TAGS) + rb")(?=[\s/>])[^<>]*>|!--(?![^<>]*-->))", re.IGNORECASE
 )
-_CLOSING_TAGS = {name: re.compile(rb"</" + name + rb"[^<>]{0,200}>", re.IGNORECASE) for name in _STRIPPED_TAGS}
+# What follows the name belongs to the closing tag up to the next `>` (HTML, 13.2.5.7), also if its own was forgotten:
+# `</script <!-- … -->`.
+_CLOSING_TAGS = {
+    name: re.compile(rb"</" + name + rb"(?=[\s/>])[^>]{0,2000}>", re.IGNORECASE) for name in _STRIPPED_TAGS
+}
 
 
 def _any_of(*names: bytes) -> re.Pattern[bytes]:

@@ -7,7 +7,7 @@ text that a page declares in JSON-LD.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,7 +22,13 @@ from worker.extract.json_ld import JsonLd
 from worker.extract.main_text.body import extract_body, extract_untouched
 from worker.extract.main_text.listing import gather_listing_signs, may_be_listing, reject_listing
 from worker.extract.main_text.phrases import is_credit, is_prompt
-from worker.extract.main_text.removal import RemovalBudget, remove_comments, remove_link_blocks
+from worker.extract.main_text.removal import (
+    RemovalBudget,
+    remove_comments,
+    remove_link_blocks,
+    running_text_in,
+    sentences_in,
+)
 from worker.extract.main_text.text_blocks import (
     ArticleBlock,
     TextBlock,
@@ -186,6 +192,8 @@ _MAX_TAGS_FOR_LIBRARY = 20_000
 # (chosen, not measured: about a paragraph).
 _MIN_GAIN_SHARE = 0.2
 _MIN_GAIN_CHARS = 200
+# Our text is a scrap if trafilatura's is so many times as long. Chosen; docs/extract.md has the result.
+_SCRAP_RATIO = 3
 
 
 def extract_with_library(page: Page) -> list[ArticleBlock]:
@@ -196,13 +204,29 @@ def extract_with_library(page: Page) -> list[ArticleBlock]:
     return extract_untouched(markup)
 
 
-def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], running: Sequence[TextBlock]) -> bool:
+def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], running: Sequence[str]) -> bool:
     """Return whether one text covers clearly more of a page's running text than the other."""
     if not ours:
         return bool(theirs)
-    keys = [(fold(block.text)[:_COVERAGE_KEY_CHARS], block.chars) for block in running]
+    keys = [(fold(text)[:_COVERAGE_KEY_CHARS], len(text)) for text in running]
     gain = _covered(theirs, keys) - _covered(ours, keys)
     return gain > max(_MIN_GAIN_CHARS, _MIN_GAIN_SHARE * sum(chars for _, chars in keys))
+
+
+def is_scrap(
+    ours: Sequence[ArticleBlock], theirs: Sequence[ArticleBlock], removed: Iterable[HtmlElement], *, few: int
+) -> bool:
+    """Return whether our text is fewer words than `few`, theirs several times as long, and not what was removed.
+
+    Such a page has its text where no step of ours looks, in `noscript` or in JSON-LD.
+    """
+    if _count_words(ours) >= few or _count_words(theirs) < few:
+        return False
+    if _total_chars(theirs) < _SCRAP_RATIO * _total_chars(ours):
+        return False
+    taken = fold(" ".join(box.text_content() for box in removed))
+    unseen = sum(len(block.text) for block in theirs if block.folded[:_COVERAGE_KEY_CHARS] not in taken)
+    return unseen > _total_chars(theirs) / 2
 
 
 def _covered(blocks: Sequence[ArticleBlock], keys: Sequence[tuple[str, int]]) -> int:
@@ -273,15 +297,27 @@ class MainText:
 
 @dataclass(frozen=True, slots=True)
 class _OwnReading:
-    """Our own text, its lead, and the page's running text that no step removed for a reason.
+    """Our own text, its lead, the running text that is left on the page, and the boxes removed only for their name.
 
     Not `is_rendered`: the page shows no text at all without its scripts, so that no other reading can find any.
     """
 
     blocks: Sequence[ArticleBlock] = ()
     lead: str = ""
-    running: Sequence[TextBlock] = ()
+    left: Sequence[TextBlock] = ()
+    removed_by_name: Sequence[HtmlElement] = ()
     is_rendered: bool = True
+
+    @property
+    def doubtful(self) -> int:
+        """How many characters of running text were removed only for the name of their box."""
+        return sum(map(running_text_in, self.removed_by_name))
+
+    @property
+    def running(self) -> Sequence[str]:
+        """The running text that no step removed for a reason."""
+        doubtful = (piece for box in self.removed_by_name for piece in sentences_in(box))
+        return [*(block.text for block in self.left), *doubtful]
 
 
 def find_main_text(
@@ -316,7 +352,8 @@ def _better_reading(
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
     theirs = guard.run("the library's reading", lambda: extract_with_library(page), default=none)
     trace.figure("library read too", f"{_total_chars(theirs)} characters, ours {_total_chars(own.blocks)}")
-    if not covers_more(theirs, own.blocks, own.running):
+    few = max(min_words, _FEW_WORDS)
+    if not covers_more(theirs, own.blocks, own.running) and not is_scrap(own.blocks, theirs, budget.removed, few=few):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
     sizes = f"{_total_chars(theirs)} characters, ours {_total_chars(own.blocks)}"
     note = f"the text is the library's reading of the page ({sizes})"
@@ -331,11 +368,11 @@ def _may_have_lost(own: _OwnReading, *, min_words: int) -> bool:
     if sum(block.text.count(" ") for block in own.blocks) < 4 * few and _count_words(own.blocks) < few:
         return True
     threshold = _total_chars(own.blocks) / _NO_LOSS_SHARE
-    if threshold >= sum(block.chars - block.linked for block in own.running):
+    if threshold >= own.doubtful + sum(block.chars - block.linked for block in own.left):
         return False
     # Some pages hold their article twice, for large screens and for small ones. Notices on cookies are no loss either.
-    distinct = {each.key: each.chars - each.linked for each in own.running if not each.has_boilerplate_name}
-    return threshold < sum(distinct.values())
+    distinct = {each.key: each.chars - each.linked for each in own.left if not each.has_boilerplate_name}
+    return threshold < own.doubtful + sum(distinct.values())
 
 
 def _own_reading(
@@ -359,11 +396,12 @@ def _own_reading(
         lambda: remove_link_blocks(density, blocks, teasers, budget, url=document.url),
         default=None,
     )
-    running = [each for each in own if _is_within(each, document)]
+    left = [each for each in own if _is_within(each, document)]
     return _OwnReading(
         extract_body(tree, density, blocks),
         lead,
-        running,
+        left,
+        budget.doubtful,
         is_rendered=bool(density.chars) or _has_noscript(document.body),
     )
 
@@ -377,7 +415,7 @@ def _teasers(document: Document, density: TextDensity, blocks: Sequence[TextBloc
     """Return the blocks that announce other pages; none for a live blog, whose entries may have linked headlines."""
     if document.json_ld.article_type == _LIVE_BLOG_TYPE and _describes_this_page(document):
         return {}
-    return find_teasers(density, blocks, within=document.url if document.claims_article else "")
+    return find_teasers(density, blocks, url=document.url, is_article=document.claims_article)
 
 
 def _describes_this_page(document: Document) -> bool:

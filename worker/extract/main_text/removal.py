@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from lxml.etree import strip_elements
 from lxml.html import HtmlElement
@@ -23,12 +23,15 @@ class RemovalBudget:
     """Refuses removals that would take too much of a page's running text, measured in characters.
 
     Unclosed tags can put a whole article inside its own menu; so every step that removes elements goes through this.
+    `removed` are the elements that were removed, `doubtful` those of them that nothing but a name speaks against.
     """
 
     def __init__(self, body: HtmlElement, trace: Trace) -> None:
         self._body = body
         self._trace = trace
         self._total: int | None = None
+        self.removed: list[HtmlElement] = []
+        self.doubtful: list[HtmlElement] = []
 
     @property
     def total(self) -> int:
@@ -49,14 +52,19 @@ class RemovalBudget:
         # The page has at least this much running text; only if that is too little, all of it is counted.
         least = share * density.sentences.get(density.elements[0], 0) if density and density.elements else 0.0
         for box in boxes:
-            held = _running_text_in(box) if density is None else density.sentences.get(box, 0)
+            held = running_text_in(box) if density is None else density.sentences.get(box, 0)
             if held > least and held > share * self.total:
-                self._trace.figure(f"kept although it {why}", f"{held} of {self.total} characters of running text")
+                self.keep(held, why)
                 kept.append(box)
                 continue
             self._trace.drop_box(box, why)
             remove_element(box)
+            self.removed.append(box)
         return kept
+
+    def keep(self, held: int, why: str) -> None:
+        """Record that elements with so many characters of running text stay, although each "it …"."""
+        self._trace.figure(f"kept although it {why}", f"{held} of {self.total} characters of running text")
 
 
 def remove_element(element: HtmlElement) -> None:
@@ -72,7 +80,8 @@ def make_plain_div(element: HtmlElement) -> None:
     element.tag = "div"
 
 
-def _running_text_in(box: HtmlElement) -> int:
+def running_text_in(box: HtmlElement) -> int:
+    """Return how many characters of running text an element holds, 0 for a small one."""
     text = box.text_content()
     # Most boxes hold almost no text; counting it exactly is not worth the time.
     return (
@@ -87,10 +96,11 @@ def count_running_text(element: HtmlElement) -> int:
 
     Running text is every piece of text outside links with at least MIN_SENTENCE_CHARS characters.
     """
-    return sum(map(len, _sentences(element)))
+    return sum(map(len, sentences_in(element)))
 
 
-def _sentences(element: HtmlElement) -> Iterator[str]:
+def sentences_in(element: HtmlElement) -> Iterator[str]:
+    """Yield the pieces of running text in an element, blanks collapsed."""
     for part in element.iter("*"):
         if part.tag in NON_TEXT_TAGS:
             continue
@@ -120,7 +130,14 @@ _COMMENT_TAGS = ("div", "section", "ul", "ol")
 # unclosed `div` keeps the button around it open to the end of the page. Both limits are chosen; docs/extract.md has the
 # result as a whole.
 _MAX_CONTROLS_SHARE = 0.3
-_MAX_NAMED_COMMENTS_SHARE = 0.5
+# So much running text (characters) comes before the comments: a section of that name is above the article. Chosen, not
+# measured.
+_MIN_CHARS_ABOVE_COMMENTS = 250
+# Comments are often longer than the article, but not ten times as long (docs/extract.md).
+_MAX_COMMENTS_SHARE = 0.9
+# Named boxes above the text together hold at most this share of it, else they are the article. Chosen; see
+# docs/extract.md.
+_MAX_FIRST_COMMENTS_SHARE = 0.3
 
 
 def remove_controls(tree: HtmlElement, budget: RemovalBudget) -> None:
@@ -128,12 +145,58 @@ def remove_controls(tree: HtmlElement, budget: RemovalBudget) -> None:
     strip_elements(tree, *NON_TEXT_TAGS, with_tail=False)
     _separate_labels(tree)
     frames = budget.remove(list(tree.iter(*_CONTROL_TAGS)), why="is a control or a player", share=_MAX_CONTROLS_SHARE)
-    comments = list(filter(_is_named_comments, tree.iter(*_COMMENT_TAGS)))
-    for kept in (
-        *frames,
-        *budget.remove(comments, why="is named as readers' comments", share=_MAX_NAMED_COMMENTS_SHARE),
-    ):
-        make_plain_div(kept)
+    named = list(filter(_is_named_comments, tree.iter(*_COMMENT_TAGS)))
+    kept = _remove_named_comments(tree, named, budget) if named else []
+    for frame in (*frames, *kept):
+        make_plain_div(frame)
+
+
+def _remove_named_comments(
+    tree: HtmlElement, named: Sequence[HtmlElement], budget: RemovalBudget
+) -> Sequence[HtmlElement]:
+    """Remove the boxes that are named as readers' comments, and return those that stay.
+
+    Comments are below an article. A box that holds the page's heading is a frame around both. Boxes above any running
+    text stay if they hold much of it: the entries of a live report are named like comments.
+    """
+    why = "is named as readers' comments"
+    frames = [box for box in named if next(box.iter("h1"), None) is not None]
+    boxes = [box for box in named if box not in frames]
+    first = _boxes_above_text(tree, frozenset(boxes))
+    held = sum(map(running_text_in, first))
+    kept = []
+    if held > _MAX_FIRST_COMMENTS_SHARE * budget.total:
+        budget.keep(held, why)
+        inside = {each for box in first for each in box.iter("*")}
+        kept = [box for box in boxes if box in inside]
+    count = len(budget.removed)
+    kept += budget.remove((box for box in boxes if box not in kept), why=why, share=_MAX_COMMENTS_SHARE)
+    budget.doubtful += budget.removed[count:]
+    return [*frames, *kept]
+
+
+def _boxes_above_text(tree: HtmlElement, boxes: Collection[HtmlElement]) -> Sequence[HtmlElement]:
+    """Return the outermost of the boxes that begin above _MIN_CHARS_ABOVE_COMMENTS characters of running text."""
+    found: list[HtmlElement] = []
+    inside: set[HtmlElement] = set()
+    above = 0
+    for element in tree.iter("*"):
+        if element.getparent() in inside:
+            inside.add(element)
+            continue
+        if element in boxes:
+            inside.add(element)
+            found.append(element)
+            continue
+        if element.tag != "a" and element.tag not in NON_TEXT_TAGS:
+            above += sum(len(piece) for piece in (element.text, element.tail) if piece and _is_sentence(piece))
+        if above >= _MIN_CHARS_ABOVE_COMMENTS:
+            break
+    return found
+
+
+def _is_sentence(piece: str) -> bool:
+    return len(piece) >= MIN_SENTENCE_CHARS and len(" ".join(piece.split())) >= MIN_SENTENCE_CHARS
 
 
 def _separate_labels(tree: HtmlElement) -> None:
@@ -149,7 +212,12 @@ def _is_named_comments(box: HtmlElement) -> bool:
     if not box.attrib:
         return False
     names = f"{box.get('id')} {box.get('class')}"
-    return "comment" in names or "disqus" in names or "box-binhluan" in names
+    # A commentary is an article.
+    return (
+        ("comment" in names and "comment" in names.replace("commentary", ""))
+        or "disqus" in names
+        or "box-binhluan" in names
+    )
 
 
 # Readers' comments that are recognised by their heading.
@@ -161,13 +229,6 @@ _COMMENT_HEADING_TAGS = ("h2", "h3", "h4", "h5", "div", "p", "span", "strong", "
 _MAX_COMMENT_HEADING_CHARS = 60
 _MAX_COMMENT_BOX_LEVELS = 4
 _MIN_COMMENT_CHARS = 30
-# So much running text (characters) comes before the comments: a section of that name is above the article. Chosen, not
-# measured.
-_MIN_CHARS_ABOVE_COMMENTS = 250
-# Comments are often longer than the article, but not ten times as long (docs/extract.md).
-_MAX_COMMENTS_SHARE = 0.9
-
-
 def remove_comments(
     body: HtmlElement, density: TextDensity, blocks: Sequence[TextBlock], budget: RemovalBudget
 ) -> None:

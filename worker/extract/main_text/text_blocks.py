@@ -101,6 +101,8 @@ _MAX_BOX_LEVELS = 4
 _MAX_WEIGHT_CHARS = 600
 # Blocks that agree in so many folded characters repeat each other. Chosen, not measured: about a line of text.
 _KEY_CHARS = 80
+# The text of a link that is an address is no headline.
+_ADDRESS = re.compile(r"\s*(?:https?://|www\.)")
 # A plugin for cookie notices names its boxes `cli-…`.
 _COOKIE_LAW_NAME = re.compile(r"\bcli-")
 
@@ -188,35 +190,58 @@ def _is_inside_link(element: HtmlElement) -> bool:
 
 
 def find_teasers(
-    density: TextDensity, blocks: Sequence[TextBlock], *, within: str = ""
+    density: TextDensity, blocks: Sequence[TextBlock], *, url: str, is_article: bool
 ) -> dict[HtmlElement, HtmlElement]:
     """Return the blocks that announce other pages: their elements, with the small box each shares with a headline.
 
-    `within` is the address of a page that declares itself an article. Links to places inside it then announce no other
-    page, and a headline with several paragraphs is a section of it.
+    A headline that links to its own page (`url`) announces none. On a page that declares itself an article, links to
+    places inside it announce none either, and a headline with several paragraphs is a section of it.
     """
+    own = own_places(url, is_article=is_article)
     found: dict[HtmlElement, HtmlElement] = {}
     for block in blocks:
-        if not block.is_linked and (box := _teaser_box(block, density, within=within)) is not None:
+        if not block.is_linked and (box := _teaser_box(block, density, own)) is not None:
             found[block.element] = box
-    if not within:
+    if not is_article:
         return found
     paragraphs = Counter(found.values())
     return {element: box for element, box in found.items() if paragraphs[box] == 1}
 
 
-def links_to_other_page(link: HtmlElement, *, within: str = "") -> bool:
-    """Return whether a link leads to another page than `within`; if that is empty, to any page."""
+@dataclass(frozen=True, slots=True)
+class OwnPlaces:
+    """What is no other page than this: the page at `address`, and for an article every place under its path `front`."""
+
+    address: str
+    front: str
+
+
+def own_places(url: str, *, is_article: bool) -> OwnPlaces:
+    """Return the places of the page at `url`; a page under the path of an article belongs to it."""
+    address = _without_host(url)
+    path = address.partition("?")[0]
+    return OwnPlaces(address, f"{path.rpartition('.')[0] or path}/" if is_article else "")
+
+
+def links_to_other_page(link: HtmlElement, own: OwnPlaces | None = None) -> bool:
+    """Return whether a link leads to another page than the `own` places; without these, to any page."""
     href = (link.get("href") or "").strip()
     if not href or href.startswith(("#", "javascript:", "mailto:", "tel:")):
         return False
-    path, own = _path(href), _path(within)
-    return not (within and (path in {"", own} or path.startswith(f"{own.rpartition('.')[0] or own}/")))
+    if own is None:
+        return True
+    address = _without_host(href)
+    if not own.front:
+        return address != own.address
+    path = address.partition("?")[0]
+    return path not in {"", own.address.partition("?")[0]} and not path.startswith(own.front)
 
 
-def _path(url: str) -> str:
-    bare = url.partition("#")[0].partition("?")[0].rstrip("/")
-    return "/" + bare.partition("://")[2].partition("/")[2] if "://" in bare else bare
+def _without_host(url: str) -> str:
+    """Return the path and query of an address, without a slash at the end of the path."""
+    path, mark, query = url.partition("#")[0].partition("?")
+    bare = path.rstrip("/")
+    return ("/" + bare.partition("://")[2].partition("/")[2] if "://" in bare else bare) + mark + query
 
 
 def measure_text_shares(blocks: Sequence[TextBlock], teasers: Mapping[HtmlElement, HtmlElement]) -> TextShares:
@@ -232,7 +257,7 @@ def measure_text_shares(blocks: Sequence[TextBlock], teasers: Mapping[HtmlElemen
     return TextShares(prose=prose, teasers=announced, links=links, teaser_count=len(teasers))
 
 
-def _teaser_box(block: TextBlock, density: TextDensity, *, within: str) -> HtmlElement | None:
+def _teaser_box(block: TextBlock, density: TextDensity, own: OwnPlaces) -> HtmlElement | None:
     """Return the small box that a block shares with a linked headline, None if there is none."""
     box = block.element
     if block.chars > _MAX_TEASER_CHARS:
@@ -244,15 +269,15 @@ def _teaser_box(block: TextBlock, density: TextDensity, *, within: str) -> HtmlE
         box = parent
         if density.chars[box] > block.chars * 1.3 + _MAX_TEXT_BESIDE_TEASER:
             return None
-        if any(_is_headline(link, block.element, density, within=within) for link in box.iter("a")):
+        if any(_is_headline(link, block.element, density, own) for link in box.iter("a")):
             return box
     return None
 
 
-def _is_headline(link: HtmlElement, block: HtmlElement, density: TextDensity, *, within: str) -> bool:
+def _is_headline(link: HtmlElement, block: HtmlElement, density: TextDensity, own: OwnPlaces) -> bool:
     if density.chars.get(link, 0) < _MIN_HEADLINE_CHARS or block in link.iterancestors():
         return False
-    return not within or links_to_other_page(link, within=within)
+    return links_to_other_page(link, own) and _ADDRESS.match(link.text or "") is None
 
 
 def _names_boilerplate(box: HtmlElement) -> bool:
