@@ -33,11 +33,7 @@ _STRIPPED_TAGS = (b"script", b"style", b"svg", b"noscript", b"nav", b"button", b
 _OPENING_TAG = re.compile(
     rb"<(?:(" + b"|".join(_STRIPPED_TAGS) + rb")(?=[\s/>])[^<>]*>|!--(?![^<>]*-->))", re.IGNORECASE
 )
-# What follows the name belongs to the closing tag up to the next `>` (HTML, 13.2.5.7), also if its own was forgotten:
-# `</script <!-- … -->`.
-_CLOSING_TAGS = {
-    name: re.compile(rb"</" + name + rb"(?=[\s/>])[^>]{0,2000}>", re.IGNORECASE) for name in _STRIPPED_TAGS
-}
+_CLOSING_TAGS = {name: re.compile(rb"</" + name + rb"(?=[\s/>])", re.IGNORECASE) for name in _STRIPPED_TAGS}
 
 
 def _any_of(*names: bytes) -> re.Pattern[bytes]:
@@ -103,11 +99,12 @@ def _end_of(opening: re.Match[bytes], name: bytes) -> int | None:
     body = opening.string
     if name and body.endswith(b"/>", opening.start(), opening.end()):
         return opening.end()
-    # `<!-->` is a whole comment (HTML, 13.2.5.43).
-    closing = (
-        _CLOSING_TAGS[name].search(body, opening.end()) if name else _COMMENT_END.search(body, opening.start() + 2)
-    )
-    return None if closing is None else closing.end()
+    if not name:  # `<!-->` is a whole comment (HTML, 13.2.5.43)
+        closing = _COMMENT_END.search(body, opening.start() + 2)
+        return None if closing is None else closing.end()
+    closing = _CLOSING_TAGS[name].search(body, opening.end())
+    # The tag ends at the next `>` (HTML, 13.2.5.7), also if its own was forgotten: `</script <!-- … -->`.
+    return None if closing is None else body.find(b">", closing.end()) + 1 or None
 
 
 def _is_cut(opening: re.Match[bytes], name: bytes, end: int) -> bool:

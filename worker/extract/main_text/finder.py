@@ -24,9 +24,9 @@ from worker.extract.main_text.listing import gather_listing_signs, may_be_listin
 from worker.extract.main_text.phrases import is_credit, is_prompt
 from worker.extract.main_text.removal import (
     RemovalBudget,
+    count_running_text,
     remove_comments,
     remove_link_blocks,
-    running_text_in,
     sentences_in,
 )
 from worker.extract.main_text.text_blocks import (
@@ -311,7 +311,7 @@ class _OwnReading:
     @property
     def doubtful(self) -> int:
         """How many characters of running text were removed only for the name of their box."""
-        return sum(map(running_text_in, self.removed_by_name))
+        return sum(map(count_running_text, self.removed_by_name))
 
     @property
     def running(self) -> Sequence[str]:

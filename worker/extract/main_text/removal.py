@@ -52,7 +52,7 @@ class RemovalBudget:
         # The page has at least this much running text; only if that is too little, all of it is counted.
         least = share * density.sentences.get(density.elements[0], 0) if density and density.elements else 0.0
         for box in boxes:
-            held = running_text_in(box) if density is None else density.sentences.get(box, 0)
+            held = _running_text_in(box) if density is None else density.sentences.get(box, 0)
             if held > least and held > share * self.total:
                 self.keep(held, why)
                 kept.append(box)
@@ -80,7 +80,7 @@ def make_plain_div(element: HtmlElement) -> None:
     element.tag = "div"
 
 
-def running_text_in(box: HtmlElement) -> int:
+def _running_text_in(box: HtmlElement) -> int:
     """Return how many characters of running text an element holds, 0 for a small one."""
     text = box.text_content()
     # Most boxes hold almost no text; counting it exactly is not worth the time.
@@ -163,7 +163,7 @@ def _remove_named_comments(
     frames = [box for box in named if next(box.iter("h1"), None) is not None]
     boxes = [box for box in named if box not in frames]
     first = _boxes_above_text(tree, frozenset(boxes))
-    held = sum(map(running_text_in, first))
+    held = sum(map(count_running_text, first))
     kept = []
     if held > _MAX_FIRST_COMMENTS_SHARE * budget.total:
         budget.keep(held, why)

@@ -44,6 +44,12 @@ CONTROL = "<p>Chúng tôi dùng cookie.</p>"
         f"<div><div><div>{MENU}<div><table><tr><td>{INSIDE}</td></tr></table></div>",
         f"<amp-lightbox></amp-lightbox><article>{INSIDE}</article><amp-sidebar>{CONTROL}</amp-sidebar>",
         f"<news-body><div>{INSIDE}</div></news-body>",
+        f"<div class='sect_article news commentary'>{INSIDE}</div>",
+        f"<script src='/a.js'></script\n\n<!-- a bracket was forgotten -->{INSIDE}<script>var a;</script>",
+        "".join(f"<div class=live-match-comment><div>{each}</div></div>" for each in (LEAD, *PARAGRAPHS)),
+        f"<div class=gallery><h1>{TITLE}</h1>{CONTROL}"
+        + "".join(f"<div class='item item__comment'><p>{each}</p></div>" for each in (LEAD, *PARAGRAPHS)),
+        f"{CONTROL}<div itemprop=articleBody><script type='x/y'>{TEXT}</script><noscript>{TEXT}</noscript></div>",
     ],
 )
 def test_an_article_in_odd_markup_is_extracted_whole(markup: str) -> None:
@@ -58,6 +64,31 @@ def test_a_control_with_a_few_sentences_is_removed(tag: str) -> None:
     body_ = f"<main><article>{INSIDE}<{tag}><option></option><b>{said}</b></{tag}></article></main>"
 
     assert said not in read(news_page(body=body_), rules=RULES).text
+
+
+@pytest.mark.parametrize("frame", ["{}{}", "<div class='page has-comments'><h1>T</h1>{}{}</div>"])
+def test_named_comments_below_the_article_are_removed_however_many_they_are(frame: str) -> None:
+    remark = "<div class=comment><p>Tôi thấy bài này rất bổ ích, cảm ơn tác giả đã viết cho chúng tôi đọc.</p></div>"
+    body_ = frame.format(f"<article>{INSIDE}</article>", f"<div id=comments>{remark * 40}</div>")
+
+    text = read(news_page(body=body_), rules=RULES).text
+
+    assert ("bổ ích" in text, PARAGRAPHS[-1] in text) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://bao.example/2011/09/11/gefallt-mir/",
+        "https://bao.example/tin/cuoc-noi-chuyen-kho-24376.aspx",
+        "https://bao.example/tin/mot-bai-viet-rat-ngan.html",
+    ],
+)
+def test_a_short_text_beside_many_links_is_an_article(url: str) -> None:
+    links = "".join(f"<li class=m><a href='/{n}'>Một tin khác dài hơn của trang {n}</a></li>" for n in range(15))
+    markup = f"<h2><a href='{url}'>{TITLE}</a></h2><p>{LEAD}</p><ul>{links}</ul>"
+
+    assert LEAD in read(news_page(body=f"<div>{markup}</div>"), rules=RULES, url=url).text
 
 
 def test_a_box_of_comments_may_hold_more_than_the_article_but_not_ten_times_as_much() -> None:
