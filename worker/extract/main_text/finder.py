@@ -45,8 +45,8 @@ from worker.models import Page
 
 
 _LEAD_NAME = re.compile(
-    r"(?:^|[\s_-])(?:sapo|lead|lede|standfirst|chapo|chapeau|dek|deck|summary|intro|sub-?headline|sub-?title|"
-    r"description|excerpt|perex|preamble|ingress|bajada|entradilla|vorspann|einleitung)(?:$|[\s_-]|text|paragraph)",
+    r"(?:^|[\s_-])(?:sapo|lead|leader|lede|abstract|standfirst|chapo|chapeau|dek|deck|summary|intro|sub-?headline|"
+    r"sub-?title|description|excerpt|perex|preamble|ingress|bajada|entradilla|vorspann|einleitung)(?:$|[\s_-]|text|paragraph)",
     re.IGNORECASE,
 )
 # The same names inside generated class names: `Article_elementLead__N3pGr`, `articleStandfirst`.
