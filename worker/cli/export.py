@@ -150,7 +150,7 @@ def release(
     DIR, a new or empty folder, gets Parquet files, a card (README.md) and a manifest. The same store and options give
     the same bytes.
     """
-    from worker.config.units import parse_size
+    from worker.config.types import parse_size
     from worker.export.release import ReleaseOptions, write_release
     from worker.storage.store import open_read_only
 

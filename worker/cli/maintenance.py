@@ -121,7 +121,7 @@ _COUNT_LABELS: Final = {"robots": "robots.txt", "places": "places of backfills"}
 
 def _minimum_age(given: str | None, configured: timedelta | None) -> timedelta:
     """Return the age from which records are deleted, given or else configured; raises UsageError."""
-    from worker.config.units import parse_duration
+    from worker.config.types import parse_duration
 
     if given is None and configured is not None:
         return configured

@@ -29,9 +29,9 @@ from worker.config.types import (
     Size,
     StoreUrl,
     Word,
+    format_duration,
     is_loopback,
 )
-from worker.config.units import format_duration
 from worker.errors import UsageError
 
 # The former keys `threshold` and `containment` (default 0.8) are translated into `merge_at` by two lines that meet at

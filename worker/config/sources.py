@@ -9,20 +9,16 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from worker.config.types import (
     AddressPattern,
     Archive,
     Cron,
     Duration,
-    HeaderName,
-    HeaderValue,
     Host,
     Pattern,
     Phrase,
-    ProxyAddress,
-    Secret,
     Since,
     TimeZone,
     WebAddress,
@@ -50,6 +46,55 @@ _KINDS_OF_KEY: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
 )
 """The source kinds that use a key; a key that is not listed applies to all kinds."""
 _REPLACEMENTS: Final[Mapping[str, str]] = MappingProxyType({"max_age": 'since = "2026-11-29" works for every kind'})
+
+
+# The login of a source at its site.
+
+
+_OUR_HEADERS: Final = frozenset(
+    {
+        "accept-encoding", "connection", "content-length", "expect", "host", "if-modified-since", "if-none-match",
+        "keep-alive", "proxy-authorization", "range", "signature", "signature-agent", "signature-input", "te",
+        "trailer", "transfer-encoding", "upgrade", "user-agent",
+    }
+)  # fmt: skip
+"""Request headers that the fetcher sets itself, because it relies on them or because they say who it is."""
+_FROM_ENVIRONMENT: Final = r"env:[A-Za-z_][A-Za-z0-9_]*"
+
+
+def _header_name(value: str) -> str:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+        raise ValueError("the name of a header")
+    if value.lower() in _OUR_HEADERS:
+        raise ValueError(f"another header than {value}, which the worker sets itself")
+    return value
+
+
+def _header_value(value: str) -> str:
+    if value.startswith("env:") and not re.fullmatch(_FROM_ENVIRONMENT, value):
+        raise ValueError('"env:NAME" with the name of an environment variable')
+    if value != value.strip() or not (value.isascii() and value.isprintable()):
+        raise ValueError("printable ASCII without blanks around it")
+    return value
+
+
+def _secret(value: str) -> str:
+    if value and not re.fullmatch(_FROM_ENVIRONMENT, value):
+        raise ValueError('"env:NAME", an environment variable that holds user:password')
+    return value
+
+
+def _proxy_address(value: str) -> str:
+    if value and not re.fullmatch(rf"http://\S+|{_FROM_ENVIRONMENT}", value):
+        raise ValueError('"http://host:port", or "env:NAME" for an environment variable that holds this')
+    return value
+
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+Secret = Annotated[str, AfterValidator(_secret)]
+"""The name of an environment variable that holds a secret, as `env:NAME`, or empty."""
+ProxyAddress = Annotated[str, AfterValidator(_proxy_address)]
 
 
 class Section(BaseModel):

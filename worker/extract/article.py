@@ -20,8 +20,9 @@ from worker.extract.explain import ArticleFields, ExtractionExplanation, StepGua
 from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
 from worker.extract.fields.metadata import Title, find_fields, find_title
 from worker.extract.ipc import ExtractRules
+from worker.extract.main_text.body import extract_with_library
 from worker.extract.main_text.boilerplate import drop_boilerplate, paragraph_key
-from worker.extract.main_text.finder import extract_with_library, find_main_text
+from worker.extract.main_text.finder import find_main_text
 from worker.extract.main_text.removal import RemovalBudget, remove_controls
 from worker.extract.main_text.text_blocks import ArticleBlock
 from worker.extract.multipage import (

@@ -23,7 +23,7 @@ from urllib.parse import unquote
 
 from worker.app import App
 from worker.config.schema import Settings
-from worker.config.units import format_rounded
+from worker.config.types import format_rounded
 from worker.errors import SourceError, StoreError
 from worker.files.reading import note_progress, read_in_thread
 from worker.logs import escape, log

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.config.sources import DEFAULT_TIMEZONE
-from worker.config.units import format_duration
+from worker.config.types import format_duration
 from worker.errors import ExtractError, FetchError, SourceError, UsageError
 from worker.extract.explain import ExtractionExplanation
 from worker.extract.ipc import extract_rules

@@ -15,7 +15,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from worker.config.units import format_age, format_countdown, format_duration, format_rounded
+from worker.config.types import format_age, format_countdown, format_duration, format_rounded
 from worker.logs import escape as visible
 from worker.models import State
 from worker.models.records import LOST

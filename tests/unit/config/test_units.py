@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes import START
-from worker.config.units import (
+from worker.config.types import (
     format_age,
     format_countdown,
     format_duration,

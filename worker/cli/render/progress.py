@@ -19,7 +19,7 @@ import click
 
 from worker.cli.base import print_note
 from worker.clock import SystemClock
-from worker.config.units import format_duration
+from worker.config.types import format_duration
 from worker.models import BackfillProgress, Claim, Outcome, Source, State
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from worker.cli.render.tables import STATE_ORDER, corpus_equation, format_time, 
 from worker.config.load import mask_url
 from worker.config.schema import Settings
 from worker.config.sources import SourceSettings
-from worker.config.units import format_age, format_countdown, format_duration, format_rounded
+from worker.config.types import format_age, format_countdown, format_duration, format_rounded
 from worker.logs import escape
 from worker.models import Alarm, BackfillStatus, SourceState, SourceStats, State, StoreStats
 from worker.models.records import source_warnings

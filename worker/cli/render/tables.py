@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from worker.cli.base import print_json
-from worker.config.units import format_duration
+from worker.config.types import format_duration
 from worker.logs import escape
 from worker.models import AuditReport, DuplicateLink, SourceState, State
 

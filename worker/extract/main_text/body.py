@@ -6,7 +6,7 @@ tags that it discards become plain boxes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
 from typing import cast
@@ -18,7 +18,9 @@ from trafilatura.settings import Document as Extracted
 from trafilatura.settings import Extractor as Options
 from trafilatura.xpaths import BODY_XPATH
 
-from worker.extract.document import is_inline
+from worker.charset import decode
+from worker.charset.characters import count_words, fold
+from worker.extract.document import is_inline, prefilter_markup
 from worker.extract.main_text.removal import make_plain_div, remove_element
 from worker.extract.main_text.text_blocks import (
     ArticleBlock,
@@ -28,6 +30,7 @@ from worker.extract.main_text.text_blocks import (
     read_blocks,
     weigh_elements,
 )
+from worker.models import Page
 
 # The container is the lowest element that holds this share of the running text at every step down from the body.
 # With this and the steps below, trafilatura takes 6.3 ms a page instead of 17.1 (docs/extract.md).
@@ -81,10 +84,10 @@ def extract_body(tree: HtmlElement, density: TextDensity, blocks: Sequence[TextB
     _mark_article_body(tree, container, density, inside)
     prose = sum(block.chars - block.linked for block in inside)
     best = _run_trafilatura(tree, fast=True)
-    if _total_chars(best) < _RETRY_SHARE * prose and container is not body:
-        best = max(best, _run_trafilatura(_page_with_only(container), fast=True), key=_total_chars)
-    if _total_chars(best) < _FALLBACK_SHARE * prose:
-        best = max(best, _run_trafilatura(tree, fast=False), key=_total_chars)
+    if total_chars(best) < _RETRY_SHARE * prose and container is not body:
+        best = max(best, _run_trafilatura(_page_with_only(container), fast=True), key=total_chars)
+    if total_chars(best) < _FALLBACK_SHARE * prose:
+        best = max(best, _run_trafilatura(tree, fast=False), key=total_chars)
     return best
 
 
@@ -240,7 +243,8 @@ def _page_with_only(container: HtmlElement) -> HtmlElement:
     return page
 
 
-def _total_chars(blocks: Sequence[ArticleBlock]) -> int:
+def total_chars(blocks: Sequence[ArticleBlock]) -> int:
+    """Return how many characters blocks have."""
     return sum(len(block.text) for block in blocks)
 
 
@@ -256,3 +260,62 @@ def _options(*, fast: bool) -> Options:
     """Return trafilatura's options; cached because creating them reads a configuration file."""
     # With any output format but the default, trafilatura does not serialise the text, which is read from its tree here.
     return Options(fast=fast, comments=False, tables=True, output_format="txt")
+
+
+# The floor: trafilatura's text of the unchanged page, used if it covers clearly more of the running text than ours.
+
+
+# A block is covered if its first folded characters are in the text. Chosen, not measured.
+_COVERAGE_KEY_CHARS = 50
+# On larger pages trafilatura takes seconds. Only the largest of a thousand real news pages are about as large.
+_MAX_CHARS_FOR_LIBRARY = 1_500_000
+_MAX_TAGS_FOR_LIBRARY = 20_000
+# How much more running text trafilatura must cover, as a share of all of it (docs/extract.md) and in characters
+# (chosen, not measured: about a paragraph).
+_MIN_GAIN_SHARE = 0.2
+_MIN_GAIN_CHARS = 200
+# Our text is a scrap if trafilatura's is so many times as long. Chosen; docs/extract.md has the result.
+_SCRAP_RATIO = 3
+
+
+def extract_with_library(page: Page) -> list[ArticleBlock]:
+    """Return trafilatura's text of a page as fetched; an empty list for a page so large that it would take seconds."""
+    markup = prefilter_markup(decode(page.body, page.content_type).text)
+    if len(markup) > _MAX_CHARS_FOR_LIBRARY or markup.count("<") > _MAX_TAGS_FOR_LIBRARY:
+        return []
+    return extract_untouched(markup)
+
+
+def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], running: Sequence[str]) -> bool:
+    """Return whether one text covers clearly more of a page's running text than the other."""
+    if not ours:
+        return bool(theirs)
+    keys = [(fold(text)[:_COVERAGE_KEY_CHARS], len(text)) for text in running]
+    gain = _covered(theirs, keys) - _covered(ours, keys)
+    return gain > max(_MIN_GAIN_CHARS, _MIN_GAIN_SHARE * sum(chars for _, chars in keys))
+
+
+def is_scrap(
+    ours: Sequence[ArticleBlock], theirs: Sequence[ArticleBlock], removed: Iterable[HtmlElement], *, few: int
+) -> bool:
+    """Return whether our text is fewer words than `few`, theirs several times as long, and not what was removed.
+
+    Such a page has its text where no step of ours looks, in `noscript` or in JSON-LD.
+    """
+    if count_block_words(ours) >= few or count_block_words(theirs) < few:
+        return False
+    if total_chars(theirs) < _SCRAP_RATIO * total_chars(ours):
+        return False
+    taken = fold(" ".join(box.text_content() for box in removed))
+    unseen = sum(len(block.text) for block in theirs if block.folded[:_COVERAGE_KEY_CHARS] not in taken)
+    return unseen > total_chars(theirs) / 2
+
+
+def _covered(blocks: Sequence[ArticleBlock], keys: Sequence[tuple[str, int]]) -> int:
+    text = " ".join(block.folded for block in blocks)
+    return sum(chars for key, chars in keys if key in text)
+
+
+def count_block_words(blocks: Sequence[ArticleBlock]) -> int:
+    """Return how many words blocks have."""
+    return count_words("\n".join(block.text for block in blocks))

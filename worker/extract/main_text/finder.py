@@ -7,20 +7,26 @@ text that a page declares in JSON-LD.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from lxml.etree import ParserError, XMLSyntaxError
 from lxml.html import HtmlElement, fromstring
 
-from worker.charset import decode
 from worker.charset.characters import clean_line, count_words, fold
-from worker.extract.document import Document, prefilter_markup
+from worker.extract.document import Document
 from worker.extract.explain import StepGuard, Trace
 from worker.extract.json_ld import JsonLd
-from worker.extract.main_text.body import extract_body, extract_untouched
-from worker.extract.main_text.listing import gather_listing_signs, may_be_listing, reject_listing
+from worker.extract.main_text.body import (
+    count_block_words,
+    covers_more,
+    extract_body,
+    extract_with_library,
+    is_scrap,
+    total_chars,
+)
+from worker.extract.main_text.listing import find_teasers, gather_listing_signs, may_be_listing, reject_listing
 from worker.extract.main_text.phrases import is_credit, is_prompt
 from worker.extract.main_text.removal import (
     RemovalBudget,
@@ -33,7 +39,6 @@ from worker.extract.main_text.text_blocks import (
     ArticleBlock,
     TextBlock,
     TextDensity,
-    find_teasers,
     find_text_blocks,
     make_block,
     measure_density,
@@ -180,60 +185,6 @@ def _is_same(folded: str, key: str) -> bool:
     return shorter in longer and len(shorter) > 0.7 * len(longer)
 
 
-# The floor: trafilatura's text of the unchanged page, used if it covers clearly more of the running text than ours.
-
-
-# A block is covered if its first folded characters are in the text. Chosen, not measured.
-_COVERAGE_KEY_CHARS = 50
-# On larger pages trafilatura takes seconds. Only the largest of a thousand real news pages are about as large.
-_MAX_CHARS_FOR_LIBRARY = 1_500_000
-_MAX_TAGS_FOR_LIBRARY = 20_000
-# How much more running text trafilatura must cover, as a share of all of it (docs/extract.md) and in characters
-# (chosen, not measured: about a paragraph).
-_MIN_GAIN_SHARE = 0.2
-_MIN_GAIN_CHARS = 200
-# Our text is a scrap if trafilatura's is so many times as long. Chosen; docs/extract.md has the result.
-_SCRAP_RATIO = 3
-
-
-def extract_with_library(page: Page) -> list[ArticleBlock]:
-    """Return trafilatura's text of a page as fetched; an empty list for a page so large that it would take seconds."""
-    markup = prefilter_markup(decode(page.body, page.content_type).text)
-    if len(markup) > _MAX_CHARS_FOR_LIBRARY or markup.count("<") > _MAX_TAGS_FOR_LIBRARY:
-        return []
-    return extract_untouched(markup)
-
-
-def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], running: Sequence[str]) -> bool:
-    """Return whether one text covers clearly more of a page's running text than the other."""
-    if not ours:
-        return bool(theirs)
-    keys = [(fold(text)[:_COVERAGE_KEY_CHARS], len(text)) for text in running]
-    gain = _covered(theirs, keys) - _covered(ours, keys)
-    return gain > max(_MIN_GAIN_CHARS, _MIN_GAIN_SHARE * sum(chars for _, chars in keys))
-
-
-def is_scrap(
-    ours: Sequence[ArticleBlock], theirs: Sequence[ArticleBlock], removed: Iterable[HtmlElement], *, few: int
-) -> bool:
-    """Return whether our text is fewer words than `few`, theirs several times as long, and not what was removed.
-
-    Such a page has its text where no step of ours looks, in `noscript` or in JSON-LD.
-    """
-    if _count_words(ours) >= few or _count_words(theirs) < few:
-        return False
-    if _total_chars(theirs) < _SCRAP_RATIO * _total_chars(ours):
-        return False
-    taken = fold(" ".join(box.text_content() for box in removed))
-    unseen = sum(len(block.text) for block in theirs if block.folded[:_COVERAGE_KEY_CHARS] not in taken)
-    return unseen > _total_chars(theirs) / 2
-
-
-def _covered(blocks: Sequence[ArticleBlock], keys: Sequence[tuple[str, int]]) -> int:
-    text = " ".join(block.folded for block in blocks)
-    return sum(chars for key, chars in keys if key in text)
-
-
 # The text that a page declares in JSON-LD (`articleBody`): often the only text of a page that is rendered by a script.
 
 
@@ -297,7 +248,7 @@ class MainText:
 
 @dataclass(frozen=True, slots=True)
 class _OwnReading:
-    """Our own text, its lead, the running text that is left on the page, and the boxes removed only for their name.
+    """Our own text, its lead, the running text left on the page, the boxes removed, and those only for their name.
 
     Not `is_rendered`: the page shows no text at all without its scripts, so that no other reading can find any.
     """
@@ -305,6 +256,7 @@ class _OwnReading:
     blocks: Sequence[ArticleBlock] = ()
     lead: str = ""
     left: Sequence[TextBlock] = ()
+    removed: Sequence[HtmlElement] = ()
     removed_by_name: Sequence[HtmlElement] = ()
     is_rendered: bool = True
 
@@ -345,17 +297,17 @@ def _better_reading(
     none: list[ArticleBlock] = []
     declared = guard.run("the declared text", lambda: find_declared_text(document.json_ld, own.blocks), default=none)
     if declared:
-        shown = f"{_total_chars(declared)} characters, {_total_chars(own.blocks)} are shown"
+        shown = f"{total_chars(declared)} characters, {total_chars(own.blocks)} are shown"
         note = f"the text is what the page declares in JSON-LD ({shown})"
         return MainText(blocks=declared, lead=own.lead, notes=(note,), fallbacks=("json-ld",))
     if not _may_have_lost(own, min_words=min_words):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
     theirs = guard.run("the library's reading", lambda: extract_with_library(page), default=none)
-    trace.figure("library read too", f"{_total_chars(theirs)} characters, ours {_total_chars(own.blocks)}")
+    trace.figure("library read too", f"{total_chars(theirs)} characters, ours {total_chars(own.blocks)}")
     few = max(min_words, _FEW_WORDS)
-    if not covers_more(theirs, own.blocks, own.running) and not is_scrap(own.blocks, theirs, budget.removed, few=few):
+    if not covers_more(theirs, own.blocks, own.running) and not is_scrap(own.blocks, theirs, own.removed, few=few):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
-    sizes = f"{_total_chars(theirs)} characters, ours {_total_chars(own.blocks)}"
+    sizes = f"{total_chars(theirs)} characters, ours {total_chars(own.blocks)}"
     note = f"the text is the library's reading of the page ({sizes})"
     return MainText(blocks=put_lead_first(theirs, own.lead), lead=own.lead, notes=(note,), fallbacks=("library",))
 
@@ -365,9 +317,9 @@ def _may_have_lost(own: _OwnReading, *, min_words: int) -> bool:
         return False
     few = max(min_words, _FEW_WORDS)
     # Words are counted only if there may be few: marks between blanks are no words.
-    if sum(block.text.count(" ") for block in own.blocks) < 4 * few and _count_words(own.blocks) < few:
+    if sum(block.text.count(" ") for block in own.blocks) < 4 * few and count_block_words(own.blocks) < few:
         return True
-    threshold = _total_chars(own.blocks) / _NO_LOSS_SHARE
+    threshold = total_chars(own.blocks) / _NO_LOSS_SHARE
     if threshold >= own.doubtful + sum(block.chars - block.linked for block in own.left):
         return False
     # Some pages hold their article twice, for large screens and for small ones. Notices on cookies are no loss either.
@@ -401,6 +353,7 @@ def _own_reading(
         extract_body(tree, density, blocks),
         lead,
         left,
+        budget.removed,
         budget.doubtful,
         is_rendered=bool(density.chars) or _has_noscript(document.body),
     )
@@ -427,11 +380,3 @@ def _describes_this_page(document: Document) -> bool:
 
 def _is_within(block: TextBlock, document: Document) -> bool:
     return any(ancestor is document.tree for ancestor in block.element.iterancestors())
-
-
-def _count_words(blocks: Sequence[ArticleBlock]) -> int:
-    return count_words("\n".join(block.text for block in blocks))
-
-
-def _total_chars(blocks: Sequence[ArticleBlock]) -> int:
-    return sum(len(block.text) for block in blocks)

@@ -1,4 +1,4 @@
-"""Recognises listing, section and home pages, which must never be stored as articles.
+"""Recognises teasers, and listing, section and home pages, which must never be stored as articles.
 
 A page that declares itself an article is one, unless it has hardly any text of its own. Any other page is scored by a
 logistic regression. docs/extract.md has its measurement.
@@ -18,9 +18,99 @@ from lxml.html import HtmlElement
 from worker.charset.characters import count_words, fold
 from worker.errors import ExtractError, SourceError
 from worker.extract.document import Document, is_inline
-from worker.extract.main_text.text_blocks import TextBlock, TextDensity, TextShares, links_to_other_page
+from worker.extract.main_text.text_blocks import TextBlock, TextDensity, TextShares
 from worker.urls import is_home
 from worker.urls.keys import is_specific
+
+# Teasers: blocks that announce other pages, each in a small box with a linked headline.
+
+
+# In characters, chosen: shorter links are no headlines; a teaser is at most so long, with at most so much beside it.
+_MIN_TEASER_LINK_CHARS = 20
+_MAX_TEXT_BESIDE_TEASER = 260
+_MAX_TEASER_CHARS = 600
+_MAX_BOX_LEVELS = 4  # so many ancestors of a block are looked at
+# The text of a link that is an address is no headline.
+_ADDRESS = re.compile(r"\s*(?:https?://|www\.)")
+
+
+def find_teasers(
+    density: TextDensity, blocks: Sequence[TextBlock], *, url: str, is_article: bool
+) -> dict[HtmlElement, HtmlElement]:
+    """Return the blocks that announce other pages: their elements, with the small box each shares with a headline.
+
+    A headline that links to its own page (`url`) announces none. On a page that declares itself an article, links to
+    places inside it announce none either, and a headline with several paragraphs is a section of it.
+    """
+    own = own_places(url, is_article=is_article)
+    found: dict[HtmlElement, HtmlElement] = {}
+    for block in blocks:
+        if not block.is_linked and (box := _teaser_box(block, density, own)) is not None:
+            found[block.element] = box
+    if not is_article:
+        return found
+    paragraphs = Counter(found.values())
+    return {element: box for element, box in found.items() if paragraphs[box] == 1}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPlaces:
+    """What is no other page than this: the page at `address`, and for an article every place under its path `front`."""
+
+    address: str
+    front: str
+
+
+def own_places(url: str, *, is_article: bool) -> OwnPlaces:
+    """Return the places of the page at `url`; a page under the path of an article belongs to it."""
+    address = _without_host(url)
+    path = address.partition("?")[0]
+    return OwnPlaces(address, f"{path.rpartition('.')[0] or path}/" if is_article else "")
+
+
+def links_to_other_page(link: HtmlElement, own: OwnPlaces | None = None) -> bool:
+    """Return whether a link leads to another page than the `own` places; without these, to any page."""
+    href = (link.get("href") or "").strip()
+    if not href or href.startswith(("#", "javascript:", "mailto:", "tel:")):
+        return False
+    if own is None:
+        return True
+    address = _without_host(href)
+    if not own.front:
+        return address != own.address
+    path = address.partition("?")[0]
+    return path not in {"", own.address.partition("?")[0]} and not path.startswith(own.front)
+
+
+def _without_host(url: str) -> str:
+    """Return the path and query of an address, without a slash at the end of the path."""
+    path, mark, query = url.partition("#")[0].partition("?")
+    bare = path.rstrip("/")
+    return ("/" + bare.partition("://")[2].partition("/")[2] if "://" in bare else bare) + mark + query
+
+
+def _teaser_box(block: TextBlock, density: TextDensity, own: OwnPlaces) -> HtmlElement | None:
+    """Return the small box that a block shares with a linked headline, None if there is none."""
+    box = block.element
+    if block.chars > _MAX_TEASER_CHARS:
+        return None
+    for _ in range(_MAX_BOX_LEVELS):
+        parent = box.getparent()
+        if parent is None or parent.tag in {"body", "html"}:
+            return None
+        box = parent
+        if density.chars[box] > block.chars * 1.3 + _MAX_TEXT_BESIDE_TEASER:
+            return None
+        if any(_is_linked_headline(link, block.element, density, own) for link in box.iter("a")):
+            return box
+    return None
+
+
+def _is_linked_headline(link: HtmlElement, block: HtmlElement, density: TextDensity, own: OwnPlaces) -> bool:
+    if density.chars.get(link, 0) < _MIN_TEASER_LINK_CHARS or block in link.iterancestors():
+        return False
+    return links_to_other_page(link, own) and _ADDRESS.match(link.text or "") is None
+
 
 # Cards: sibling elements of the same tag and class, each with a link to a different page.
 

@@ -229,6 +229,8 @@ _COMMENT_HEADING_TAGS = ("h2", "h3", "h4", "h5", "div", "p", "span", "strong", "
 _MAX_COMMENT_HEADING_CHARS = 60
 _MAX_COMMENT_BOX_LEVELS = 4
 _MIN_COMMENT_CHARS = 30
+
+
 def remove_comments(
     body: HtmlElement, density: TextDensity, blocks: Sequence[TextBlock], budget: RemovalBudget
 ) -> None:

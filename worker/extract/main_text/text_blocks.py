@@ -7,7 +7,7 @@ has to read the tree again. The last section defines ArticleBlock, the unit of t
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,20 +89,14 @@ _BLOCK_TAGS = frozenset((
 ))
 # fmt: on
 # All in characters, all chosen, not measured one by one; docs/extract.md has the result as a whole. Shorter texts are
-# labels, not running text; shorter links are no headlines.
+# labels, not running text.
 _MIN_BLOCK_CHARS = 60
-_MIN_HEADLINE_CHARS = 20
-# A teaser is at most this long, and its box holds at most this much beside it (a headline, a date, a section).
-_MAX_TEXT_BESIDE_TEASER = 260
-_MAX_TEASER_CHARS = 600
 # How many ancestors of a block are looked at.
 _MAX_BOX_LEVELS = 4
 # A longer block counts only as this much, so that no single block outweighs an article.
 _MAX_WEIGHT_CHARS = 600
 # Blocks that agree in so many folded characters repeat each other. Chosen, not measured: about a line of text.
 _KEY_CHARS = 80
-# The text of a link that is an address is no headline.
-_ADDRESS = re.compile(r"\s*(?:https?://|www\.)")
 # A plugin for cookie notices names its boxes `cli-…`.
 _COOKIE_LAW_NAME = re.compile(r"\bcli-")
 
@@ -189,61 +183,6 @@ def _is_inside_link(element: HtmlElement) -> bool:
     return any(link.get("href") for link in element.iterancestors("a"))
 
 
-def find_teasers(
-    density: TextDensity, blocks: Sequence[TextBlock], *, url: str, is_article: bool
-) -> dict[HtmlElement, HtmlElement]:
-    """Return the blocks that announce other pages: their elements, with the small box each shares with a headline.
-
-    A headline that links to its own page (`url`) announces none. On a page that declares itself an article, links to
-    places inside it announce none either, and a headline with several paragraphs is a section of it.
-    """
-    own = own_places(url, is_article=is_article)
-    found: dict[HtmlElement, HtmlElement] = {}
-    for block in blocks:
-        if not block.is_linked and (box := _teaser_box(block, density, own)) is not None:
-            found[block.element] = box
-    if not is_article:
-        return found
-    paragraphs = Counter(found.values())
-    return {element: box for element, box in found.items() if paragraphs[box] == 1}
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPlaces:
-    """What is no other page than this: the page at `address`, and for an article every place under its path `front`."""
-
-    address: str
-    front: str
-
-
-def own_places(url: str, *, is_article: bool) -> OwnPlaces:
-    """Return the places of the page at `url`; a page under the path of an article belongs to it."""
-    address = _without_host(url)
-    path = address.partition("?")[0]
-    return OwnPlaces(address, f"{path.rpartition('.')[0] or path}/" if is_article else "")
-
-
-def links_to_other_page(link: HtmlElement, own: OwnPlaces | None = None) -> bool:
-    """Return whether a link leads to another page than the `own` places; without these, to any page."""
-    href = (link.get("href") or "").strip()
-    if not href or href.startswith(("#", "javascript:", "mailto:", "tel:")):
-        return False
-    if own is None:
-        return True
-    address = _without_host(href)
-    if not own.front:
-        return address != own.address
-    path = address.partition("?")[0]
-    return path not in {"", own.address.partition("?")[0]} and not path.startswith(own.front)
-
-
-def _without_host(url: str) -> str:
-    """Return the path and query of an address, without a slash at the end of the path."""
-    path, mark, query = url.partition("#")[0].partition("?")
-    bare = path.rstrip("/")
-    return ("/" + bare.partition("://")[2].partition("/")[2] if "://" in bare else bare) + mark + query
-
-
 def measure_text_shares(blocks: Sequence[TextBlock], teasers: Mapping[HtmlElement, HtmlElement]) -> TextShares:
     """Return how much of the text is the page's own prose, teasers and links."""
     prose = announced = links = 0
@@ -255,29 +194,6 @@ def measure_text_shares(blocks: Sequence[TextBlock], teasers: Mapping[HtmlElemen
         else:
             prose += block.chars
     return TextShares(prose=prose, teasers=announced, links=links, teaser_count=len(teasers))
-
-
-def _teaser_box(block: TextBlock, density: TextDensity, own: OwnPlaces) -> HtmlElement | None:
-    """Return the small box that a block shares with a linked headline, None if there is none."""
-    box = block.element
-    if block.chars > _MAX_TEASER_CHARS:
-        return None
-    for _ in range(_MAX_BOX_LEVELS):
-        parent = box.getparent()
-        if parent is None or parent.tag in {"body", "html"}:
-            return None
-        box = parent
-        if density.chars[box] > block.chars * 1.3 + _MAX_TEXT_BESIDE_TEASER:
-            return None
-        if any(_is_headline(link, block.element, density, own) for link in box.iter("a")):
-            return box
-    return None
-
-
-def _is_headline(link: HtmlElement, block: HtmlElement, density: TextDensity, own: OwnPlaces) -> bool:
-    if density.chars.get(link, 0) < _MIN_HEADLINE_CHARS or block in link.iterancestors():
-        return False
-    return links_to_other_page(link, own) and _ADDRESS.match(link.text or "") is None
 
 
 def _names_boilerplate(box: HtmlElement) -> bool:

@@ -19,7 +19,7 @@ from worker.clock import SystemClock
 from worker.config.load import mask_url
 from worker.config.schema import Settings
 from worker.config.sources import DEFAULT_TIMEZONE
-from worker.config.units import format_duration
+from worker.config.types import format_duration
 from worker.dedupe.judge import Deduper
 from worker.errors import ConfigurationError, StoreError, StoreMissing
 from worker.fetch.http.network_backend import DEFAULT_AGENT, is_local

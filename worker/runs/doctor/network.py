@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
-from worker.config.units import format_duration
+from worker.config.types import format_duration
 from worker.errors import ConfigurationError
 from worker.fetch.http.connections import TlsContext
 from worker.models import Page
