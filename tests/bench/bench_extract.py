@@ -1,6 +1,7 @@
 """Measures extraction against trafilatura as it comes: how much of the article, and how fast.
 
-    python -m tests.bench.bench_extract [--only quality|speed|memory|fields] [--sets NAME...] [--pages N]
+    python -m tests.bench.bench_extract [--only quality|speed|memory|fields|passages] [--sets NAME...]
+        [--pages N] [--folder FOLDER]
 
 Both read the same pages in the same run; speed is in pages for each second of processor time, with metadata. It ends
 with 1 where the text of a set is below the library's: run it before every release. Needs the labelled pages beside the
@@ -26,6 +27,7 @@ import trafilatura
 
 from tests.bench.extract_fields import fields
 from tests.bench.extract_gold import DATA, SETS, Gold
+from tests.bench.extract_passages import passages
 from tests.bench.extract_quality import quality, request_of
 from worker.errors import ExtractError
 from worker.extract.article import ArticleExtractor
@@ -156,15 +158,21 @@ def say(line: str) -> None:
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("quality", "speed", "memory", "fields"))
+    parser.add_argument("--only", choices=("quality", "speed", "memory", "fields", "passages"))
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="of which pages quality is told")
     parser.add_argument("--show", action="store_true", help="also show each field that is not as in the gold")
     parser.add_argument("--pages", type=int, default=20_000, help="how many pages the memory run reads")
+    parser.add_argument("--folder", type=Path, help="the folder `tests` of trafilatura's repository, for passages")
     options = parser.parse_args()
-    if not DATA.is_dir():
-        sys.exit(f"nothing to measure on: {DATA} is missing")
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
+    if options.only == "passages":
+        if options.folder is None or not (options.folder / "evaldata.json").is_file():
+            sys.exit("name the folder `tests` of a copy of trafilatura's repository with --folder")
+        passages(options.folder, say)
+        return
+    if not DATA.is_dir():
+        sys.exit(f"nothing to measure on: {DATA} is missing")
     above = options.only not in {None, "quality"} or quality(options.sets, say)
     if options.only in {None, "speed"}:
         speed(ArticleExtractor(_RULES))
