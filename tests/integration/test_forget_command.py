@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tests.commands import Desk
+from tests.commands import CONFIG, Desk
 from tests.run_cli import run_inside
 from tests.texts import story
 
@@ -41,7 +41,7 @@ def _unpacked(frame: bytes) -> bytes:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store: a seed, two stories, a copy of the first of them, and an older version of it."""
     desk = Desk(folder=tmp_path_factory.mktemp("forgetful"))
-    desk.configure()
+    desk.configure(base=CONFIG.replace("[fetch]", '[fetch]\nuser_agent = "tests/1.0 (+https://tests.example)"'))
     seeds = desk.folder / "seeds"
     seeds.mkdir()
     (seeds / SEED).write_text(f"Bài mẫu\n{story('mẫu')}\n", encoding="utf-8")

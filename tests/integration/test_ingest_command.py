@@ -54,9 +54,10 @@ def desk(tmp_path: Path, room: Newsroom) -> Desk:
 
 @pytest.fixture(scope="module")
 def ingested(room: Newsroom, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which everything was ingested once, to be copied."""
+    """Return a folder in which everything was ingested once, to be copied; the copy is that of `hai`."""
     made = desk_in(tmp_path_factory.mktemp("ingested"), room)
-    assert made.run("ingest").status == 0
+    for words in (["--source", "mot"], []):
+        assert made.run("ingest", *words).status == 0
     return made.folder
 
 
@@ -157,7 +158,7 @@ def test_copies_are_listed_below_the_exported_text(filled: Desk) -> None:
 
     assert {kept[3:], title.strip()} == {"Khánh thành cầu mới", "Cầu mới thông xe"}
     assert {kept_url.strip(), url.strip()} == {"https://mot.example/cau-moi.html", "https://hai.example/cau.html"}
-    assert copy.startswith("    2  copy: jaccard 1.00")
+    assert copy.startswith("    3  copy: jaccard 1.00")
     assert "first: " in since
     assert "fetched " in its_times
     assert count == "1 recognised"

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ import zstandard
 from pyarrow import parquet
 
 from tests.fakes import START, article
-from worker.errors import UsageError
+from worker.errors import UsageError, install_hint
 from worker.export.columns import COLUMNS, COPY_COLUMNS, condition, read_filter
 from worker.export.formats import FORMATS, write_export
 from worker.models import CopyFacts, Relation, Rights, StoredArticle
@@ -171,7 +172,7 @@ def test_a_missing_library_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(UsageError, match=rf'pip install "corpus-worker\[{extra}\]"'):
+    with pytest.raises(UsageError, match=re.escape(install_hint(extra))):
         write("parquet", [stored(1)], output if module == "pyarrow" else "s3://bucket/a.parquet")
     assert not list(tmp_path.iterdir())
 

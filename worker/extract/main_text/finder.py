@@ -305,7 +305,10 @@ def _better_reading(
     theirs = guard.run("the library's reading", lambda: extract_with_library(page), default=none)
     trace.figure("library read too", f"{total_chars(theirs)} characters, ours {total_chars(own.blocks)}")
     few = max(min_words, _FEW_WORDS)
-    if not covers_more(theirs, own.blocks, own.running) and not is_scrap(own.blocks, theirs, own.removed, few=few):
+    is_free = document.json_ld.accessible_for_free is not False
+    if not covers_more(theirs, own.blocks, own.running) and not (
+        is_free and is_scrap(own.blocks, theirs, own.removed, few=few)
+    ):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
     sizes = f"{total_chars(theirs)} characters, ours {total_chars(own.blocks)}"
     note = f"the text is the library's reading of the page ({sizes})"

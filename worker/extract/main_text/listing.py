@@ -18,7 +18,14 @@ from lxml.html import HtmlElement
 from worker.charset.characters import count_words, fold
 from worker.errors import ExtractError, SourceError
 from worker.extract.document import Document, is_inline
-from worker.extract.main_text.text_blocks import TextBlock, TextDensity, TextShares
+from worker.extract.main_text.text_blocks import (
+    OwnPlaces,
+    TextBlock,
+    TextDensity,
+    TextShares,
+    links_to_other_page,
+    own_places,
+)
 from worker.urls import is_home
 from worker.urls.keys import is_specific
 
@@ -51,42 +58,6 @@ def find_teasers(
         return found
     paragraphs = Counter(found.values())
     return {element: box for element, box in found.items() if paragraphs[box] == 1}
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPlaces:
-    """What is no other page than this: the page at `address`, and for an article every place under its path `front`."""
-
-    address: str
-    front: str
-
-
-def own_places(url: str, *, is_article: bool) -> OwnPlaces:
-    """Return the places of the page at `url`; a page under the path of an article belongs to it."""
-    address = _without_host(url)
-    path = address.partition("?")[0]
-    return OwnPlaces(address, f"{path.rpartition('.')[0] or path}/" if is_article else "")
-
-
-def links_to_other_page(link: HtmlElement, own: OwnPlaces | None = None) -> bool:
-    """Return whether a link leads to another page than the `own` places; without these, to any page."""
-    href = (link.get("href") or "").strip()
-    if not href or href.startswith(("#", "javascript:", "mailto:", "tel:")):
-        return False
-    if own is None:
-        return True
-    address = _without_host(href)
-    if not own.front:
-        return address != own.address
-    path = address.partition("?")[0]
-    return path not in {"", own.address.partition("?")[0]} and not path.startswith(own.front)
-
-
-def _without_host(url: str) -> str:
-    """Return the path and query of an address, without a slash at the end of the path."""
-    path, mark, query = url.partition("#")[0].partition("?")
-    bare = path.rstrip("/")
-    return ("/" + bare.partition("://")[2].partition("/")[2] if "://" in bare else bare) + mark + query
 
 
 def _teaser_box(block: TextBlock, density: TextDensity, own: OwnPlaces) -> HtmlElement | None:
@@ -198,22 +169,18 @@ def _is_in(element: HtmlElement, boxes: set[HtmlElement] | frozenset[HtmlElement
     return element in boxes or any(ancestor in boxes for ancestor in element.iterancestors())
 
 
-# The score: a logistic regression over pages that do not declare themselves articles and show signs of a list, 716 of
-# them articles and 112 listings.
-#
-# Fitted on the hosts of one half and tried on those of the other, then the other way round, 2 of the 716 articles and
-# 85 of the 112 listings (45 of 55 and 40 of 57) are above the threshold, among them all 19 of news sites. Ridge .3.
+# The score: a logistic regression over pages that declare themselves no article and show signs of a list, 716 of them
+# articles and 112 listings, and 9 generated listings. Fitted on the hosts of one half and tried on those of the other,
+# then the other way round, 6 of the 716 articles and 89 of the 112 listings (46 of 55, 43 of 57) are above the
+# threshold, among them all 19 of news sites. Ridge .3.
 
 _PRICE = re.compile(r"[$€£¥₫₹]\s?\d|\d\s?(?:€|₫|USD|EUR|zł|kr)\b")
 _NUMBERED = re.compile(r"(?:^|[=&])\d{4,}(?:$|&)")
 # A year and a month in the path, with something under them: `/2011/09/11/gefallt-mir/`, not `/2011/09/`.
 _DATED = re.compile(r"/(?:19|20)\d{2}[/-](?:0?[1-9]|1[0-2])(?:[/-]\d{1,2})?[/-][^/]*[^/\d]")
 _ENDING = re.compile(r"\.[a-zA-Z]{2,5}\Z")
-LISTING_THRESHOLD = 0.6
-"""Above 0, where articles and listings are equally likely: a lost article is worse than a listing too many.
-
-The lowest news listing is at 2.2, out of fold; of the four articles above 0.6 none is from a news site.
-"""
+LISTING_THRESHOLD = 0.55
+"""Above 0, where articles and listings are equally likely: a lost article is worse than a listing too many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,19 +205,19 @@ def listing_score(features: ListingFeatures) -> float:
     """Return the log odds that a page is a listing rather than an article; 0 means equally likely."""
     flow = features.flow
     return (
-        0.21
-        + 0.46 * _log2(flow.cards)
-        + 2.33 * flow.words_in_cards / max(1, flow.words_in_cards + flow.words_outside)
+        1.14
+        + 0.50 * _log2(flow.cards)
+        + 2.59 * flow.words_in_cards / max(1, flow.words_in_cards + flow.words_outside)
         # Long cards are sections of a text.
-        - 0.50 * _log2(flow.words_in_cards / max(1, flow.cards))
-        - 0.31 * _log2(flow.sibling_words)
-        - 0.85 * _log2(flow.sibling_paragraphs)
-        + 2.11 * features.other_pages_share
-        + 0.62 * _log2(features.prices)
-        + 2.11 * features.is_home
-        - 2.45 * features.has_article_url
-        - 0.92 * features.has_article_type
-        - 1.57 * features.has_title_heading
+        - 0.52 * _log2(flow.words_in_cards / max(1, flow.cards))
+        - 0.46 * _log2(flow.sibling_words)
+        - 0.72 * _log2(flow.sibling_paragraphs)
+        + 1.71 * features.other_pages_share
+        + 0.59 * _log2(features.prices)
+        + 2.08 * features.is_home
+        - 2.56 * features.has_article_url
+        - 1.05 * features.has_article_type
+        - 1.62 * features.has_title_heading
     )
 
 
@@ -285,6 +252,7 @@ _MANY_LINKED_CHARS = 1_600
 _MOSTLY, _HALF, _MUCH = 0.8, 0.5, 0.4
 # So little text of its own, in characters, is hardly an article.
 _SCRAP_CHARS = 200
+_MANY_ENTRIES, _FEW_WORDS = 10, 100
 _COLLECTIONS = frozenset({"collectionpage", "itemlist"})
 
 
@@ -293,12 +261,15 @@ class ListingSigns:
     """The signs that a page is a listing.
 
     `links` counts links as long as headlines, `cards` is from CardLayout, `score` is `listing_score`.
+    `linked_entries` counts the `article` elements whose heading is a link, `sibling_words` is from CardLayout.
     `is_typed_article`: `og:type` is an article, and the title is also a heading.
     """
 
     shares: TextShares
     links: int
     cards: int
+    linked_entries: int
+    sibling_words: int
     is_home: bool
     is_collection: bool
     claims_article: bool
@@ -333,6 +304,8 @@ def gather_listing_signs(
         shares=shares,
         links=len(links),
         cards=flow.cards,
+        linked_entries=sum(1 for element in density.elements if element.tag == "article" and _is_headed(element)),
+        sibling_words=flow.sibling_words,
         is_home=home,
         is_collection=not _COLLECTIONS.isdisjoint(document.json_ld.types),
         claims_article=document.claims_article,
@@ -359,11 +332,20 @@ def _listing_kind(signs: ListingSigns) -> str:
         # Templates of listing pages copy the declarations of articles; such a page has hardly any text of its own.
         many = shares.teaser_count >= _MANY_TEASERS or shares.links > _MANY_LINKED_CHARS
         return "a listing page" if many and shares.other_pages_share > _MOSTLY and shares.prose < _SCRAP_CHARS else ""
-    return "a collection by its own word" if signs.is_collection and signs.links >= _LINKS else ""
+    if signs.is_collection and signs.links >= _LINKS:
+        return "a collection by its own word"
+    # Headlines in `article` elements, each with its lead beside it, read like running text.
+    return "a listing page" if signs.linked_entries >= _MANY_ENTRIES and signs.sibling_words < _FEW_WORDS else ""
 
 
 def _is_headline(link: HtmlElement, density: TextDensity) -> bool:
     return link.tag == "a" and density.chars[link] >= _MIN_HEADLINE_LINK_CHARS and links_to_other_page(link)
+
+
+def _is_headed(entry: HtmlElement) -> bool:
+    """Return whether an element has a heading that is a link to another page."""
+    links = (link for heading in entry.iter("h2", "h3", "h4") for link in heading.iter("a"))
+    return any(map(links_to_other_page, links))
 
 
 def _has_title_heading(document: Document) -> bool:

@@ -183,6 +183,42 @@ def _is_inside_link(element: HtmlElement) -> bool:
     return any(link.get("href") for link in element.iterancestors("a"))
 
 
+@dataclass(frozen=True, slots=True)
+class OwnPlaces:
+    """What is no other page than this: the page at `address`, and for an article every place under its path `front`."""
+
+    address: str
+    front: str
+
+
+def own_places(url: str, *, is_article: bool) -> OwnPlaces:
+    """Return the places of the page at `url`; a page under the path of an article belongs to it."""
+    address = _without_host(url)
+    path = address.partition("?")[0]
+    return OwnPlaces(address, f"{path.rpartition('.')[0] or path}/" if is_article else "")
+
+
+def links_to_other_page(link: HtmlElement, own: OwnPlaces | None = None) -> bool:
+    """Return whether a link leads to another page than the `own` places; without these, to any page."""
+    href = (link.get("href") or "").strip()
+    if not href or href.startswith(("#", "javascript:", "mailto:", "tel:")):
+        return False
+    if own is None:
+        return True
+    address = _without_host(href)
+    if not own.front:
+        return address != own.address
+    path = address.partition("?")[0]
+    return path not in {"", own.address.partition("?")[0]} and not path.startswith(own.front)
+
+
+def _without_host(url: str) -> str:
+    """Return the path and query of an address, without a slash at the end of the path."""
+    path, mark, query = url.partition("#")[0].partition("?")
+    bare = path.rstrip("/")
+    return ("/" + bare.partition("://")[2].partition("/")[2] if "://" in bare else bare) + mark + query
+
+
 def measure_text_shares(blocks: Sequence[TextBlock], teasers: Mapping[HtmlElement, HtmlElement]) -> TextShares:
     """Return how much of the text is the page's own prose, teasers and links."""
     prose = announced = links = 0
