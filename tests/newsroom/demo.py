@@ -14,6 +14,7 @@ from tests.newsroom.room import Newsroom
 _ROOT = Path(__file__).parents[2]
 _FOLDER = Path("data/demo")
 _CORPUS = _FOLDER / "corpus.jsonl"
+_SETTINGS = _FOLDER / "worker.toml"
 _UPDATED = "tau-hang-ket-kenh"
 _IN_THE_SEEDS = "hat-giong-000"
 
@@ -67,7 +68,8 @@ def main() -> int:
     count = (_ROOT / _CORPUS).read_bytes().count(b"\n")
     say(f"\n{time.monotonic() - begun:.0f} seconds in all.")
     say(f"The store is {_FOLDER}/corpus.db; the corpus, {count} texts with the seeds, is {_CORPUS}.")
-    say("Open it in a browser: .venv/bin/corpus-worker web --config config/demo.toml")
+    shutil.copy(_ROOT / "config/demo.toml", _ROOT / _SETTINGS)  # what is changed on the pages is changed there
+    say(f"Open it in a browser: .venv/bin/corpus-worker web --config {_SETTINGS}")
     for each in failed:
         say(f"failed: {each}")
     return 1 if failed else 0

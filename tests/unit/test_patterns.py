@@ -26,8 +26,8 @@ def test_a_pattern_takes_time_in_proportion_to_its_text(known: Known) -> None:
 def test_what_goes_back_over_its_text_is_found(pattern: str | bytes) -> None:
     known = Known(name="made", pattern=re.compile(pattern, re.DOTALL), uses=frozenset({"search"}))
 
-    # A busy machine may hide it for a while.
-    assert any(is_quadratic(known, text) for _ in range(50) for text in worst_strings(known.pattern, SIZE))
+    # A busy machine may hide it once, and a fast one in a short text.
+    assert any(is_quadratic(known, text) for _ in range(5) for text in worst_strings(known.pattern, 3 * SIZE))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import click
 from worker.cli.base import ClosedStream, CommonOptions, examples, options, print_json, print_note
 from worker.errors import UsageError
 from worker.export.columns import NAMED_FILTERS, TextFilter, read_filter, require_text
-from worker.export.formats import FORMATS, require_output, write_export
+from worker.export.formats import FORMATS, format_of, require_output, write_export
 from worker.export.outputs import local_path, shown_output
 from worker.export.signals import quality_columns, without_personal_data
 from worker.models import Kind
@@ -83,9 +83,7 @@ def _detector() -> LanguageDetector:
     "--format",
     "output_format",
     type=click.Choice(list(FORMATS)),
-    default="jsonl",
-    show_default=True,
-    help="The output format.",
+    help="The output format [default: by the ending of the output's name, else jsonl].",
 )
 @click.option(
     "-o", "--output", metavar="PATH", help="File, URL, or new folder for text (jsonl, csv, warc: default stdout)."
@@ -93,7 +91,7 @@ def _detector() -> LanguageDetector:
 @click.option("--copies", is_flag=True, help="Also write the texts that are not exported, as copies of one that is.")
 @_filters("--from", "--since")
 @options
-def export(common: CommonOptions, output_format: str, output: str | None, *, copies: bool, **given: Any) -> None:
+def export(common: CommonOptions, output_format: str | None, output: str | None, *, copies: bool, **given: Any) -> None:
     """Export the corpus, one text for each cluster of copies.
 
     Texts are ordered by id. A file, a folder or a remote object is written completely or not at all. A name that ends
@@ -104,6 +102,7 @@ def export(common: CommonOptions, output_format: str, output: str | None, *, cop
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     wanted = _read_filter(given, copies=copies)
+    output_format = output_format or format_of(output or "")
     require_output(output_format, output)
     if output_format == "warc" and given["mask_pii"]:
         raise UsageError("warc holds pages as they were fetched, so nothing can be masked; leave out --mask-pii")

@@ -145,6 +145,8 @@ def _report_write_error(error: Exception) -> bool:
 
 def _run() -> int:
     """Run the command and return its exit status; raises OSError if its output cannot be written, also on flush."""
+    if "" in sys.argv[1:]:  # mostly a shell variable that is not set; as a path it would be the current folder
+        raise UsageError("one of the arguments is empty: leave it out, or write what it stands for")
     try:
         return cli.main(prog_name="corpus-worker", standalone_mode=False) or 0
     except SystemExit:

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 from worker.charset.characters import fold
 from worker.errors import SourceError
 from worker.schedule.poll_interval import check_cron
-from worker.urls import host_of
+from worker.urls import host_of, is_web_address
 
 # Parsing and formatting of durations ("15m") and sizes ("10MB") as written in the configuration and on pages.
 
@@ -270,7 +270,7 @@ def _cron(value: str) -> str:
 
 
 def _web_address(value: str) -> str:
-    if value and not re.match(r"https?://[^/\s]", value):
+    if value and not (is_web_address(value) and re.match(r"https?://[^/\s]", value)):
         raise ValueError("an address that starts with http:// or https://")
     return value
 

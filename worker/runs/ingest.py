@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from worker.app import App
 from worker.config.sources import DEFAULT_TIMEZONE
@@ -22,7 +21,7 @@ from worker.models import Source, State
 from worker.pipeline.poll_result import SourceReport
 from worker.pipeline.stages import Tally
 from worker.ports import Scope
-from worker.urls import host_of
+from worker.urls import host_of, is_web_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +150,10 @@ def _selected_sources(app: App, options: IngestOptions) -> dict[str, Source]:
 
 def _target_source(target: str, read_as: str) -> Source:
     """Return a source for a target; raises UsageError if it is neither a web address nor an existing path."""
-    parts = urlsplit(target)
-    if parts.scheme in {"http", "https"} and parts.netloc:
+    if is_web_address(target):
         return Source(name=host_of(target), kind=read_as or "auto", url=target, timezone=DEFAULT_TIMEZONE)
     if read_as:
         raise UsageError(f"{target}: --as applies to web addresses only; the kind of a file follows from its name")
-    if parts.scheme in {"", "file"} and (parts.scheme or Path(target).exists()):
+    if target.startswith("file:") or Path(target).exists():
         return Source(name="files", kind="files", url=target, timezone=DEFAULT_TIMEZONE)
     raise UsageError(f"{target}: neither a web address nor a file or folder that exists")

@@ -33,7 +33,7 @@ from worker.ports import Clock
 from worker.runs.dry_run import shared_pacing
 from worker.sources import PARSERS, read_inputs
 from worker.storage.store import StoreExecutor
-from worker.urls import host_of, page_key
+from worker.urls import host_of, is_web_address, page_key
 
 _MAX_DEPTH: Final = 3
 """How many levels of pages without entries are followed: a sitemap index of indexes has two."""
@@ -178,9 +178,8 @@ async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPrevi
 
     Raises UsageError if `target` is neither, SourceError if a file cannot be read.
     """
-    parts = urlsplit(target)
-    is_web = parts.scheme in {"http", "https"} and bool(parts.netloc)
-    path = Path(unquote(parts.path)) if parts.scheme == "file" else Path(target)
+    is_web = is_web_address(target)
+    path = Path(unquote(urlsplit(target).path)) if target.startswith("file:") else Path(target)
     if not is_web and not path.exists():
         raise UsageError(f"{target}: neither a web address nor a file or folder that exists")
     extractor = ProcessExtractor(extract_rules(settings))

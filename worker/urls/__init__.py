@@ -199,6 +199,15 @@ def belongs_to(url: str, sites: Collection[str]) -> bool:
         return False
 
 
+def is_web_address(text: str) -> bool:
+    """Return whether a text is written as an address of the web: http or https, and a host."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # such as brackets around no IPv6 address
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)
+
+
 def is_home(url: str) -> bool:
     """Return whether a URL is the front page of a host or of one of its languages; raises SourceError."""
     return is_home_key(canonicalise(url))

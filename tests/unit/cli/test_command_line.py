@@ -137,3 +137,15 @@ def test_a_shell_completes_commands_and_options(shell: str, monkeypatch: pytest.
     assert "sources" in completed("sou")
     assert "resume" in completed("sources", "res")
     assert "--dry-run" in completed("ingest", "--dr")
+
+
+def test_an_empty_argument_is_not_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from worker.cli import main
+
+    for words in (["backup", ""], ["extract", ""], ["why", "9" * 30, ""]):
+        monkeypatch.setattr("sys.argv", ["corpus-worker", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code, "one of the arguments is empty" in capsys.readouterr().err) == (2, True)

@@ -20,7 +20,7 @@ from pyarrow import parquet
 from tests.fakes import START, article
 from worker.errors import UsageError, install_hint
 from worker.export.columns import COLUMNS, COPY_COLUMNS, condition, read_filter
-from worker.export.formats import FORMATS, write_export
+from worker.export.formats import FORMATS, format_of, write_export
 from worker.models import CopyFacts, Relation, Rights, StoredArticle
 
 NO_RIGHTS = Rights()
@@ -175,6 +175,12 @@ def test_a_missing_library_is_named_with_its_extra(
     with pytest.raises(UsageError, match=re.escape(install_hint(extra))):
         write("parquet", [stored(1)], output if module == "pyarrow" else "s3://bucket/a.parquet")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_ending_of_the_name_is_the_format() -> None:
+    names = {"a.parquet": "parquet", "A.CSV.gz": "csv", "corpus.jsonl.zst": "jsonl", "texts": "jsonl", "": "jsonl"}
+
+    assert {name: format_of(name) for name in names} == names
 
 
 # Remote stores.

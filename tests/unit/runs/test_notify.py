@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from tests.commands import Desk
@@ -122,6 +123,7 @@ SETTINGS = Settings(notify=NotifySettings(urls=(SecretStr("json://u:geheim@h/x")
 async def test_what_was_sent_survives_a_restart_and_a_store_that_does_not_answer(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    structlog.reset_defaults()  # as another test of this process may have set up logs
     sending, app = Sending(), app_on(store)
     first, later = (Notifier(now=START, meter=NullMetrics(), send=sending) for _ in range(2))
 

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from worker.errors import SourceError
-from worker.urls import UrlRules, canonicalise, file_url, host_of, is_home, resolve, same_site, trusted_canonical
+from worker.urls import (
+    UrlRules,
+    canonicalise,
+    file_url,
+    host_of,
+    is_home,
+    is_web_address,
+    resolve,
+    same_site,
+    trusted_canonical,
+)
 
 SAME = [
     ("https://x.vn/a-1234.html", "http://x.vn/a-1234.html"),
@@ -150,3 +160,8 @@ def test_a_key_too_long_for_an_index_is_refused_however_short_the_url_was(make: 
     for path in (2500 * "a", 300 * "ế"):
         with pytest.raises(SourceError, match="more than 2,500"):
             make(f"https://x.vn/{path}")
+
+
+def test_what_is_written_like_an_address_of_the_web() -> None:
+    assert all(map(is_web_address, ("https://báo.example/a", "http://[::1]/")))
+    assert not any(map(is_web_address, ("http://[", "https://", "ftp://a.example/", "bai.html", "")))

@@ -6,7 +6,7 @@ tags that it discards become plain boxes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import takewhile
 from typing import cast
@@ -295,19 +295,18 @@ def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], ru
     return gain > max(_MIN_GAIN_CHARS, _MIN_GAIN_SHARE * sum(chars for _, chars in keys))
 
 
-def is_scrap(
-    ours: Sequence[ArticleBlock], theirs: Sequence[ArticleBlock], removed: Iterable[HtmlElement], *, few: int
-) -> bool:
-    """Return whether our text is fewer words than `few`, theirs several times as long, and not what was removed.
+def is_scrap(ours: Sequence[ArticleBlock], theirs: Sequence[ArticleBlock], shown: str, *, few: int) -> bool:
+    """Return whether our text is fewer words than `few`, theirs several times as long, and not what the page shows.
 
-    Such a page has its text where no step of ours looks, in `noscript` or in JSON-LD.
+    Such a page has its text where no step of ours looks, in `noscript` or in JSON-LD. `shown` is the page's own text:
+    what of it is not in ours was left out for a reason.
     """
     if count_block_words(ours) >= few or count_block_words(theirs) < few:
         return False
     if total_chars(theirs) < _SCRAP_RATIO * total_chars(ours):
         return False
-    taken = fold(" ".join(box.text_content() for box in removed))
-    unseen = sum(len(block.text) for block in theirs if block.folded[:_COVERAGE_KEY_CHARS] not in taken)
+    seen = fold(shown)
+    unseen = sum(len(block.text) for block in theirs if block.folded[:_COVERAGE_KEY_CHARS] not in seen)
     return unseen > total_chars(theirs) / 2
 
 

@@ -248,7 +248,7 @@ class MainText:
 
 @dataclass(frozen=True, slots=True)
 class _OwnReading:
-    """Our own text, its lead, the running text left on the page, the boxes removed, and those only for their name.
+    """Our own text, its lead, the running text left, all text shown, and the boxes removed only for their name.
 
     Not `is_rendered`: the page shows no text at all without its scripts, so that no other reading can find any.
     """
@@ -256,7 +256,7 @@ class _OwnReading:
     blocks: Sequence[ArticleBlock] = ()
     lead: str = ""
     left: Sequence[TextBlock] = ()
-    removed: Sequence[HtmlElement] = ()
+    shown: str = ""
     removed_by_name: Sequence[HtmlElement] = ()
     is_rendered: bool = True
 
@@ -307,7 +307,7 @@ def _better_reading(
     few = max(min_words, _FEW_WORDS)
     is_free = document.json_ld.accessible_for_free is not False
     if not covers_more(theirs, own.blocks, own.running) and not (
-        is_free and is_scrap(own.blocks, theirs, own.removed, few=few)
+        is_free and is_scrap(own.blocks, theirs, own.shown, few=few)
     ):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
     sizes = f"{total_chars(theirs)} characters, ours {total_chars(own.blocks)}"
@@ -334,6 +334,7 @@ def _own_reading(
     document: Document, budget: RemovalBudget, guard: StepGuard, trace: Trace, *, may_reject: bool
 ) -> _OwnReading:
     tree = document.tree
+    shown = " ".join(part.text_content() for part in (tree, *budget.removed))
     density = measure_density(tree)
     blocks = find_text_blocks(density)
     teasers = _teasers(document, density, blocks)
@@ -356,7 +357,7 @@ def _own_reading(
         extract_body(tree, density, blocks),
         lead,
         left,
-        budget.removed,
+        shown,
         budget.doubtful,
         is_rendered=bool(density.chars) or _has_noscript(document.body),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, case, null, or_, select
 
@@ -181,9 +181,12 @@ def erased_candidate(connection: Connection, found: Tombstone, url: str) -> Cand
     return None if row is None else candidate_record(connection, row)
 
 
+_TOO_LONG_FOR_AN_ID: Final = 19  # digits; ids have 64 bits in both databases
+
+
 def is_article_id(url_or_id: str) -> bool:
     """Return whether this is the id of an article, and no URL."""
-    return url_or_id.isascii() and url_or_id.isdigit()
+    return url_or_id.isascii() and url_or_id.isdigit() and len(url_or_id) < _TOO_LONG_FOR_AN_ID
 
 
 def _tombstone_from(row: Row[Any]) -> Tombstone:
