@@ -12,6 +12,7 @@ from itertools import takewhile
 from typing import cast
 
 import trafilatura
+from lxml.etree import strip_elements
 from lxml.html import HtmlElement
 from trafilatura.external import jt_stoplist_init
 from trafilatura.settings import Document as Extracted
@@ -20,8 +21,8 @@ from trafilatura.xpaths import BODY_XPATH
 
 from worker.charset import decode
 from worker.charset.characters import count_words, fold
-from worker.extract.document import is_inline, prefilter_markup
-from worker.extract.main_text.removal import make_plain_div, remove_element
+from worker.extract.document import is_inline, open_document, prefilter_markup
+from worker.extract.main_text.removal import NON_TEXT_TAGS, make_plain_div, remove_element
 from worker.extract.main_text.text_blocks import (
     ArticleBlock,
     TextBlock,
@@ -295,19 +296,26 @@ def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], ru
     return gain > max(_MIN_GAIN_CHARS, _MIN_GAIN_SHARE * sum(chars for _, chars in keys))
 
 
-def is_scrap(ours: Sequence[ArticleBlock], theirs: Sequence[ArticleBlock], shown: str, *, few: int) -> bool:
+def is_scrap(ours: Sequence[ArticleBlock], theirs: Sequence[ArticleBlock], page: Page, *, few: int) -> bool:
     """Return whether our text is fewer words than `few`, theirs several times as long, and not what the page shows.
 
-    Such a page has its text where no step of ours looks, in `noscript` or in JSON-LD. `shown` is the page's own text:
-    what of it is not in ours was left out for a reason.
+    Such a page has its text where no step of ours looks, in `noscript` or in JSON-LD. What it shows and ours lacks was
+    left out for a reason.
     """
     if count_block_words(ours) >= few or count_block_words(theirs) < few:
         return False
     if total_chars(theirs) < _SCRAP_RATIO * total_chars(ours):
         return False
-    seen = fold(shown)
+    seen = fold(_shown_text(page))
     unseen = sum(len(block.text) for block in theirs if block.folded[:_COVERAGE_KEY_CHARS] not in seen)
     return unseen > total_chars(theirs) / 2
+
+
+def _shown_text(page: Page) -> str:
+    """Return all text that a page shows. It is parsed again: extraction has taken its tree apart."""
+    tree = open_document(page).tree
+    strip_elements(tree, *NON_TEXT_TAGS, with_tail=False)
+    return str(tree.text_content())
 
 
 def _covered(blocks: Sequence[ArticleBlock], keys: Sequence[tuple[str, int]]) -> int:

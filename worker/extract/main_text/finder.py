@@ -1,7 +1,7 @@
 """Finds the main text: by our own extraction, or by trafilatura's or from JSON-LD if ours has lost text.
 
-`find_main_text` is the entry point; the sections below find the lead, compare our text with trafilatura's, and read the
-text that a page declares in JSON-LD.
+`find_main_text` is the entry point; the sections below find the lead, read the text that a page declares in JSON-LD,
+and decide between the three.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ class MainText:
 
 @dataclass(frozen=True, slots=True)
 class _OwnReading:
-    """Our own text, its lead, the running text left, all text shown, and the boxes removed only for their name.
+    """Our own text, its lead, the running text left on the page, and the boxes removed only for their name.
 
     Not `is_rendered`: the page shows no text at all without its scripts, so that no other reading can find any.
     """
@@ -256,7 +256,6 @@ class _OwnReading:
     blocks: Sequence[ArticleBlock] = ()
     lead: str = ""
     left: Sequence[TextBlock] = ()
-    shown: str = ""
     removed_by_name: Sequence[HtmlElement] = ()
     is_rendered: bool = True
 
@@ -307,7 +306,7 @@ def _better_reading(
     few = max(min_words, _FEW_WORDS)
     is_free = document.json_ld.accessible_for_free is not False
     if not covers_more(theirs, own.blocks, own.running) and not (
-        is_free and is_scrap(own.blocks, theirs, own.shown, few=few)
+        is_free and is_scrap(own.blocks, theirs, page, few=few)
     ):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
     sizes = f"{total_chars(theirs)} characters, ours {total_chars(own.blocks)}"
@@ -322,19 +321,18 @@ def _may_have_lost(own: _OwnReading, *, min_words: int) -> bool:
     # Words are counted only if there may be few: marks between blanks are no words.
     if sum(block.text.count(" ") for block in own.blocks) < 4 * few and count_block_words(own.blocks) < few:
         return True
-    threshold = total_chars(own.blocks) / _NO_LOSS_SHARE
-    if threshold >= own.doubtful + sum(block.chars - block.linked for block in own.left):
+    threshold, doubtful = total_chars(own.blocks) / _NO_LOSS_SHARE, own.doubtful
+    if threshold >= doubtful + sum(block.chars - block.linked for block in own.left):
         return False
     # Some pages hold their article twice, for large screens and for small ones. Notices on cookies are no loss either.
     distinct = {each.key: each.chars - each.linked for each in own.left if not each.has_boilerplate_name}
-    return threshold < own.doubtful + sum(distinct.values())
+    return threshold < doubtful + sum(distinct.values())
 
 
 def _own_reading(
     document: Document, budget: RemovalBudget, guard: StepGuard, trace: Trace, *, may_reject: bool
 ) -> _OwnReading:
     tree = document.tree
-    shown = " ".join(part.text_content() for part in (tree, *budget.removed))
     density = measure_density(tree)
     blocks = find_text_blocks(density)
     teasers = _teasers(document, density, blocks)
@@ -357,7 +355,6 @@ def _own_reading(
         extract_body(tree, density, blocks),
         lead,
         left,
-        shown,
         budget.doubtful,
         is_rendered=bool(density.chars) or _has_noscript(document.body),
     )

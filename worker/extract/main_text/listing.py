@@ -19,6 +19,7 @@ from worker.charset.characters import count_words, fold
 from worker.errors import ExtractError, SourceError
 from worker.extract.document import Document, is_inline
 from worker.extract.main_text.text_blocks import (
+    MAX_BOX_LEVELS,
     OwnPlaces,
     TextBlock,
     TextDensity,
@@ -36,7 +37,6 @@ from worker.urls.keys import is_specific
 _MIN_TEASER_LINK_CHARS = 20
 _MAX_TEXT_BESIDE_TEASER = 260
 _MAX_TEASER_CHARS = 600
-_MAX_BOX_LEVELS = 4  # so many ancestors of a block are looked at
 # The text of a link that is an address is no headline.
 _ADDRESS = re.compile(r"\s*(?:https?://|www\.)")
 
@@ -65,7 +65,7 @@ def _teaser_box(block: TextBlock, density: TextDensity, own: OwnPlaces) -> HtmlE
     box = block.element
     if block.chars > _MAX_TEASER_CHARS:
         return None
-    for _ in range(_MAX_BOX_LEVELS):
+    for _ in range(MAX_BOX_LEVELS):
         parent = box.getparent()
         if parent is None or parent.tag in {"body", "html"}:
             return None

@@ -23,14 +23,13 @@ class RemovalBudget:
     """Refuses removals that would take too much of a page's running text, measured in characters.
 
     Unclosed tags can put a whole article inside its own menu; so every step that removes elements goes through this.
-    `removed` are the elements that were removed, `doubtful` those of them that nothing but a name speaks against.
+    `doubtful` are removed elements that nothing but a name speaks against.
     """
 
     def __init__(self, body: HtmlElement, trace: Trace) -> None:
         self._body = body
         self._trace = trace
         self._total: int | None = None
-        self.removed: list[HtmlElement] = []
         self.doubtful: list[HtmlElement] = []
 
     @property
@@ -59,7 +58,6 @@ class RemovalBudget:
                 continue
             self._trace.drop_box(box, why)
             remove_element(box)
-            self.removed.append(box)
         return kept
 
     def keep(self, held: int, why: str) -> None:
@@ -107,13 +105,15 @@ def sentences_in(element: HtmlElement) -> Iterator[str]:
         pieces = [] if part.tag == "a" else [part.text]
         if part is not element:
             pieces.append(part.tail)
-        for piece in pieces:
-            if (
-                piece
-                and len(piece) >= MIN_SENTENCE_CHARS
-                and len(flat := " ".join(piece.split())) >= MIN_SENTENCE_CHARS
-            ):
-                yield flat
+        yield from filter(None, map(_sentence, pieces))
+
+
+def _sentence(piece: str | None) -> str:
+    """Return a piece of text with its blanks collapsed, an empty string if it is too short to be running text."""
+    if not piece or len(piece) < MIN_SENTENCE_CHARS:
+        return ""
+    flat = " ".join(piece.split())
+    return flat if len(flat) >= MIN_SENTENCE_CHARS else ""
 
 
 # Controls: buttons, players and the like, and readers' comments that are named as such.
@@ -169,9 +169,9 @@ def _remove_named_comments(
         budget.keep(held, why)
         inside = {each for box in first for each in box.iter("*")}
         kept = [box for box in boxes if box in inside]
-    count = len(budget.removed)
-    kept += budget.remove((box for box in boxes if box not in kept), why=why, share=_MAX_COMMENTS_SHARE)
-    budget.doubtful += budget.removed[count:]
+    below = [box for box in boxes if box not in kept]
+    kept += budget.remove(below, why=why, share=_MAX_COMMENTS_SHARE)
+    budget.doubtful += [box for box in below if box not in kept]
     return [*frames, *kept]
 
 
@@ -189,14 +189,10 @@ def _boxes_above_text(tree: HtmlElement, boxes: Collection[HtmlElement]) -> Sequ
             found.append(element)
             continue
         if element.tag != "a" and element.tag not in NON_TEXT_TAGS:
-            above += sum(len(piece) for piece in (element.text, element.tail) if piece and _is_sentence(piece))
+            above += len(_sentence(element.text)) + len(_sentence(element.tail))
         if above >= _MIN_CHARS_ABOVE_COMMENTS:
             break
     return found
-
-
-def _is_sentence(piece: str) -> bool:
-    return len(piece) >= MIN_SENTENCE_CHARS and len(" ".join(piece.split())) >= MIN_SENTENCE_CHARS
 
 
 def _separate_labels(tree: HtmlElement) -> None:

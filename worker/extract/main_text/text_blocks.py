@@ -91,8 +91,8 @@ _BLOCK_TAGS = frozenset((
 # All in characters, all chosen, not measured one by one; docs/extract.md has the result as a whole. Shorter texts are
 # labels, not running text.
 _MIN_BLOCK_CHARS = 60
-# How many ancestors of a block are looked at.
-_MAX_BOX_LEVELS = 4
+MAX_BOX_LEVELS = 4
+"""How many ancestors of a block are looked at. Chosen, not measured."""
 # A longer block counts only as this much, so that no single block outweighs an article.
 _MAX_WEIGHT_CHARS = 600
 # Blocks that agree in so many folded characters repeat each other. Chosen, not measured: about a line of text.
@@ -146,7 +146,7 @@ class TextBlock:
     @cached_property
     def has_boilerplate_name(self) -> bool:
         """Whether a box around the block is named as boilerplate: a cookie notice, a footer, a newsletter form."""
-        near = islice(self.element.iterancestors(), _MAX_BOX_LEVELS)
+        near = islice(self.element.iterancestors(), MAX_BOX_LEVELS)
         return any(box.tag == "footer" or _names_boilerplate(box) for box in near if box.tag != "body")
 
 
