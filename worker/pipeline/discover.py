@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from worker.errors import FetchBlocked, FetchError, MachineError, SourceError, StoreError, WorkerError, as_machine_error
 from worker.files.reading import read_in_thread
@@ -21,11 +19,10 @@ from worker.pipeline import poll_result
 from worker.pipeline.poll_result import PollContext, PollProgress, SourceReport, log_alarms, log_report
 from worker.pipeline.source_pages import PageWalker
 from worker.pipeline.stages import Limits, Observer, Stages, Tally
-from worker.schedule.poll_interval import plan_of
+from worker.schedule.poll_interval import is_local, plan_of
 from worker.sources import read_inputs
-from worker.urls import host_of
+from worker.urls import host_of, local_path
 
-_LOCAL_KINDS: Final = frozenset({"files", "warc"})
 # How many sitemaps, and pages of each, are read to fill a gap. Chosen, not measured: a gap is hours long, and news
 # sitemaps begin with the newest pages, so that more would cost the site fetches and find little.
 _SITEMAPS: Final = 3
@@ -262,13 +259,3 @@ def _with_read_at(source: Source, state: SourceState) -> Source:
     if source.kind != "sitemap" or read_at is None:
         return source
     return replace(source, options=replace(source.options, read_at=read_at))
-
-
-def is_local(source: Source) -> bool:
-    """Return whether a source is read from local files, not from the network."""
-    return source.kind in _LOCAL_KINDS or "://" not in source.url
-
-
-def local_path(url: str) -> Path:
-    """Return the path of a `file:` URL, or of a plain path."""
-    return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else Path(url)

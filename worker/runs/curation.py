@@ -224,10 +224,9 @@ def read_sources(
     browser: Browser, reader: StoreReader, stats: Mapping[str, SourceStats], *, cursor: str, now: datetime
 ) -> SourcesPage:
     """Return a part of the configured sources with what is known of each; `stats` are by name."""
-    (first,) = cursor_values(cursor, int) or (0,)
-    every = browser.sources()
-    sources = every[max(0, first) :][:SOURCES_SHOWN]
-    more = make_cursor(max(0, first) + SOURCES_SHOWN) if max(0, first) + SOURCES_SHOWN < len(every) else None
+    first = max(0, *(cursor_values(cursor, int) or (0,)))
+    end, every = first + SOURCES_SHOWN, browser.sources()
+    sources, more = every[first:end], make_cursor(end) if end < len(every) else None
     days = [(now - timedelta(days=back)).date() for back in reversed(range(DAYS_SHOWN))]
     since = datetime.combine(days[0], time(), tzinfo=UTC)
     texts = reader.daily_texts([each.name for each in sources], since=since)

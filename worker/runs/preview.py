@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from worker.clock import SystemClock
 from worker.config.schema import Settings
@@ -31,13 +30,13 @@ from worker.pipeline.source_pages import CrossSubmissions
 from worker.pipeline.stages import hints_of
 from worker.ports import Clock
 from worker.runs.dry_run import shared_pacing
+from worker.schedule.poll_interval import is_local
 from worker.sources import PARSERS, read_inputs
 from worker.storage.store import StoreExecutor
-from worker.urls import host_of, is_web_address, page_key
+from worker.urls import host_of, is_web_address, local_path, page_key
 
 _MAX_DEPTH: Final = 3
 """How many levels of pages without entries are followed: a sitemap index of indexes has two."""
-_LOCAL_KINDS: Final = frozenset({"files", "warc"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +82,7 @@ class SourceProbe:
 
     async def probe(self, source: Source) -> ProbeResult:
         """Poll a source once; errors are part of the result and never raised."""
-        if source.kind in _LOCAL_KINDS or "://" not in source.url:
+        if is_local(source):
             try:
                 return await read_in_thread(self._probe_local, source)
             except SourceError as exc:
@@ -126,7 +125,7 @@ class SourceProbe:
 
     def _probe_local(self, source: Source) -> ProbeResult:
         """Read the first batch of entries from a file or folder; raises SourceError."""
-        path = Path(unquote(urlsplit(source.url).path)) if source.url.startswith("file:") else Path(source.url)
+        path = local_path(source.url)
         inputs = read_inputs(path, source, now=self._clock.now(), max_bytes=self._max_bytes)
         first = next(inputs, Discovery())
         more = next(inputs, None)
@@ -179,7 +178,7 @@ async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPrevi
     Raises UsageError if `target` is neither, SourceError if a file cannot be read.
     """
     is_web = is_web_address(target)
-    path = Path(unquote(urlsplit(target).path)) if target.startswith("file:") else Path(target)
+    path = local_path(target)
     if not is_web and not path.exists():
         raise UsageError(f"{target}: neither a web address nor a file or folder that exists")
     extractor = ProcessExtractor(extract_rules(settings))

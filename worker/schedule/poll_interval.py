@@ -311,14 +311,14 @@ def next_poll_time(
     zone = zone_of(source)
     if source.cron:
         return next_cron_time(source.cron, after=now, zone=zone)
-    if source.every or _is_local(source):
+    if source.every or is_local(source):
         span = policy.bounded(source.every or policy.every)
     else:
         span = next_interval(stats, now=now, policy=policy, zone=zone)
     return now + jittered(span, policy=policy, chance=chance)
 
 
-def _is_local(source: Source) -> bool:
+def is_local(source: Source) -> bool:
     """Return whether a source is read from local files, which are cheap to read however rarely they change."""
     return source.kind in _LOCAL_KINDS or "://" not in source.url
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from worker.errors import SourceError
 from worker.urls.keys import (
@@ -143,6 +143,11 @@ def resolve(url: str, *, base: str | None = None) -> str:
 
 def _ascii(text: str) -> str:
     return quote(text, safe=_FETCH_SAFE, errors="surrogatepass")
+
+
+def local_path(url: str) -> Path:
+    """Return the path of a `file:` URL, or of a plain path."""
+    return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else Path(url)
 
 
 def file_url(path: Path) -> str:

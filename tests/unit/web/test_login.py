@@ -17,6 +17,7 @@ import pytest
 
 from tests.fakes import FakeClock
 from tests.run_cli import run_inside
+from tests.unit.web.test_forms import token_of
 from worker.config.load import load_settings, masked_values
 from worker.config.schema import Settings, WebSettings
 from worker.errors import ConfigurationError, UsageError
@@ -69,12 +70,6 @@ async def log_in(client: httpx.AsyncClient, password: str = PASSWORD, **options:
     assert action
     assert token
     return await client.post(action[1], data={"csrf": token[1], "password": password}, **options)
-
-
-async def token_of(client: httpx.AsyncClient) -> str:
-    found = re.search(r'name="csrf" value="(\w+)"', (await client.get("/")).text)
-    assert found
-    return found[1]
 
 
 def basic(password: str) -> dict[str, str]:

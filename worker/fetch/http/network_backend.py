@@ -1,7 +1,7 @@
 """TCP and TLS connections for httpcore, made only to addresses that passed the SSRF checks.
 
 `GuardedBackend` is the network backend of httpcore: it resolves a name once, checks every address and connects to one
-that was checked.  `NetworkStream` is one connection; unlike httpcore's own, its `abort` closes without awaiting, so a
+that was checked. `NetworkStream` is one connection; unlike httpcore's own, its `abort` closes without awaiting, so a
 cancelled fetch cannot leak a socket. `ConnectTo` is the `connect_to` setting, which works as curl's `--connect-to`.
 """
 
@@ -345,7 +345,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         return await self._connect(last, target_port, timeout)
 
 
-def is_local(url: str, settings: FetchSettings) -> bool:
+def is_local(url: str, connect_to: ConnectTo) -> bool:
     """Return whether a URL is known not to be on the open web, without DNS: loopback, `connect_to`, no name at all."""
     host, port = url_host(parsed := parse_url(url)), url_port(parsed)
     address = ip_literal(host)
@@ -353,7 +353,7 @@ def is_local(url: str, settings: FetchSettings) -> bool:
     return (
         named_local
         or (address is not None and is_loopback(address))
-        or parse_connect_to(settings.connect_to).find(host, port) is not None
+        or connect_to.find(host, port) is not None
     )
 
 
@@ -364,13 +364,11 @@ async def require_named_agent(settings: FetchSettings, urls: Iterable[str]) -> N
     """
     if not settings.has_default_agent:
         return
-    resolver = Resolver()
-    guard = GuardedBackend(
-        resolve=resolver, networks=(), connect_to=parse_connect_to(settings.connect_to), only_loopback=True
-    )
+    resolver, connect_to = Resolver(), parse_connect_to(settings.connect_to)
+    guard = GuardedBackend(resolve=resolver, networks=(), connect_to=connect_to, only_loopback=True)
     try:
         for url in (parse_url(each) for each in urls if each.startswith(("http://", "https://"))):
-            if is_local(str(url), settings):
+            if is_local(str(url), connect_to):
                 continue
             try:
                 await guard.addresses(url_host(url), url_port(url), settings.timeout.total_seconds())

@@ -14,7 +14,6 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from worker import urls
@@ -123,7 +122,7 @@ EntryPoints = list[tuple[str, str]]
 
 def local_entry_points(source: Source) -> EntryPoints:
     """Return the WARC files of a local source; raises SourceError if there are none."""
-    path = Path(unquote(urlsplit(source.url).path)) if source.url.startswith("file:") else Path(source.url)
+    path = urls.local_path(source.url)
     return [("warc", str(file)) for file in archives_below(path)]
 
 

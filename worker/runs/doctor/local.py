@@ -22,7 +22,7 @@ from worker.config.sources import DEFAULT_TIMEZONE
 from worker.config.types import format_duration
 from worker.dedupe.judge import Deduper
 from worker.errors import ConfigurationError, StoreError, StoreMissing
-from worker.fetch.http.network_backend import DEFAULT_AGENT, is_local
+from worker.fetch.http.network_backend import DEFAULT_AGENT, is_local, parse_connect_to
 from worker.fetch.identity import require_identity
 from worker.models import AuditReport, Seed
 from worker.pipeline.prepare_seeds import make_reader, take
@@ -201,9 +201,8 @@ def _unused(settings: Settings) -> Iterator[Finding]:
 def _user_agent(settings: Settings) -> Finding:
     """Check that the user agent is not the shipped default, under which only loopback is fetched from."""
     is_default, urls = settings.fetch.has_default_agent, [each.url for each in settings.sources if each.enabled]
-    refused = (
-        [url for url in urls if url.startswith("http") and not is_local(url, settings.fetch)] if is_default else []
-    )
+    connect_to = parse_connect_to(settings.fetch.connect_to)
+    refused = [url for url in urls if url.startswith("http") and not is_local(url, connect_to)] if is_default else []
     return make_finding(
         "configuration",
         "user agent",
