@@ -350,11 +350,7 @@ def is_local(url: str, connect_to: ConnectTo) -> bool:
     host, port = url_host(parsed := parse_url(url)), url_port(parsed)
     address = ip_literal(host)
     named_local = host == "localhost" or host.endswith((".localhost", ".invalid"))  # RFC 6761, 6.3 and 6.4
-    return (
-        named_local
-        or (address is not None and is_loopback(address))
-        or connect_to.find(host, port) is not None
-    )
+    return named_local or (address is not None and is_loopback(address)) or connect_to.find(host, port) is not None
 
 
 async def require_named_agent(settings: FetchSettings, urls: Iterable[str]) -> None:
