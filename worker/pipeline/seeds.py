@@ -198,7 +198,8 @@ class _FileImport:
             self._file_id, self._rows, self._refused = opened.id, opened.rows, opened.refused
             await self._import_rows(of=await read_in_thread(count_rows, self._file))
         except (SourceError, OSError) as exc:
-            self._note(InputProblem(where=self._file.name, why=str(exc), lost=0))
+            why = getattr(exc, "strerror", None) or exc
+            self._note(InputProblem(where=self._file.name, why=f"cannot be read: {why}", lost=0))
         return self._report()
 
     async def _import_rows(self, of: int | None) -> None:

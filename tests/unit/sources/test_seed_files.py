@@ -43,6 +43,9 @@ ROWS = [
 ]
 
 
+FRAME = zstandard.compress('{"text": "Bài."}\n'.encode())
+
+
 def found(*paths: Path | str) -> tuple[list[str], list[str]]:
     """Return the names of the seed files at paths, and the problems."""
     each = list(find_seed_files(map(str, paths)))
@@ -117,6 +120,21 @@ def test_the_project_and_its_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files} == SAMPLE_DIGESTS
 
 
+def test_links_are_followed_once_and_lead_nowhere_without_harm(tmp_path: Path) -> None:
+    put(tmp_path / "a" / "1.txt")
+    put(tmp_path / "b" / "x.jsonl", '{"text": "Bài."}')
+    (tmp_path / "a" / "2.txt").symlink_to("nowhere")
+    (tmp_path / "a" / "b").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "a").symlink_to(tmp_path / "a")
+
+    first, second = (each for each in find_seed_files([str(tmp_path / "a")]) if isinstance(each, SeedFile))
+    seed, lost = read_seed_file(SeedReader(now=NOW), first)
+
+    assert (first.label, second.label) == ("", "b/x.jsonl")
+    assert (getattr(seed, "name", ""), bool(first.stamp())) == ("1.txt", True)
+    assert getattr(lost, "why", "") == "cannot be read: No such file or directory; remove it or check its permissions"
+
+
 # Reading what is sound.
 
 
@@ -137,6 +155,56 @@ def test_columns_are_found_by_their_usual_names(tmp_path: Path, ending: str) -> 
     assert (second.url, second.published_at, second.raw) == ("", None, "Bài hai,\nhai đoạn.")
     assert [seed.row for seed in read(path, start=1)[0]] == [2]
     assert [seed.title for seed in read(path, columns={"title": "HEADLINE"})[0]] == ["x", "y"]
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_rows_are_read_in_any_wide_encoding_and_as_an_array_or_one_object(tmp_path: Path, codec: str) -> None:
+    objects = [json.dumps({"text": f"Bài {number}, có “dấu”."}, ensure_ascii=False) for number in range(3)]
+    bodies = {
+        "lines.jsonl": "\n".join(objects),
+        "lines.json": "\n".join(objects),
+        "array.json": f"[{', '.join(objects)}]",
+        "array.jsonl": "[\n " + ",\n ".join(objects) + "\n]\n",
+        "table.csv": "sep=;\r\ntitle;text\r\n" + "".join(f'"A";"Bài {n}, có “dấu”."\r\n' for n in range(3)),
+        "one.json": json.dumps({"text": "Bài 0, có “dấu”."}, ensure_ascii=False, indent=1),
+    }
+
+    for name, body in bodies.items():
+        seeds, problems = read(put(tmp_path / name, body.encode(codec)))
+        assert problems == []
+        assert [seed.raw for seed in seeds] == [f"Bài {n}, có “dấu”." for n in range(1 if name == "one.json" else 3)]
+
+
+def test_columns_of_any_type_are_read(tmp_path: Path) -> None:
+    texts, path = ["Bài một.", "Bài hai."], tmp_path / "x.parquet"
+    moment = datetime(2024, 3, 5, tzinfo=UTC)
+    broken = pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\x05\0\0\0\x08\0\0\0"), pa.py_buffer(b"B\xe0i 1abc")]
+    )
+    for column, expected in (
+        (pa.array(texts, pa.large_string()), texts),
+        (pa.array(texts).dictionary_encode(), texts),
+        (pa.array([text.encode() for text in texts]), texts),
+        (pa.array([text.split() for text in texts]), ["Bài\nmột.", "Bài\nhai."]),
+        (broken, ["B\ufffdi 1", "abc"]),
+    ):
+        pq.write_table(pa.table({"Text ": column, "title": pa.array([b"A", b"B"])}), path)
+        assert [(seed.raw, seed.title) for seed in read(path)[0]] == [*zip(expected, "AB", strict=True)]
+    for dates in (
+        pa.array([1_709_596_800_000_000_001, None], pa.timestamp("ns")),
+        pa.array([1_709_596_800, 2**50], pa.timestamp("s", "Mars/Phobos")),
+        pa.array([19_787, 2**30], pa.date32()),
+    ):
+        pq.write_table(pa.table({"text": texts, "date": dates, "id": [7.0, None]}), path)
+        assert [seed.published_at for seed in read(path)[0]] in ([moment, None], [None, None])
+        assert [seed.external_id for seed in read(path)[0]] == ["7", None]
+    for table, said in (
+        (pa.table({"text": [1, 2]}), "the column 'text' holds int64, no text"),
+        (pa.table({"text": [{"a": "b"}]}), "the column 'text' holds struct<a: string>, no text"),
+        (pa.Table.from_arrays([pa.array(texts)] * 2, ["text", "text"]), "2 columns are called 'text'; rename"),
+    ):
+        pq.write_table(table, path)
+        assert read(path)[1][0].startswith(f"x.parquet: {said}")
 
 
 def test_text_files_are_read_in_any_encoding(tmp_path: Path) -> None:
@@ -197,7 +265,10 @@ def test_rows_are_counted_for_an_estimate(tmp_path: Path) -> None:
         ("a.arrow", b"no arrow at all", [], "a.arrow: is no readable Arrow file ("),
         ("a.csv", "Một bài báo\nHai bài báo\n", [], "a.csv: no column holds the text (text, content, body"),
         ("a.csv", "1,https://a.example/1,Một bài\n", [], "a.csv: no header: the first line holds '1, "),
-        ("a.csv", "", [], "a.csv: no column holds the text"),
+        ("a.csv", "", [], "a.csv: no rows in it"),
+        ("a.jsonl.gz", gzip.compress(b"", mtime=0), [], "a.jsonl.gz: no rows in it"),
+        ("a.csv", "text,title\rMột.,A\rHai.,B\r", [], "a.csv: its lines end with CR alone"),
+        ("a.tsv", 'title\ttext\nA\t"Bài\nB\tHai.\n', [2], "a.tsv#1: a quote does not close"),
         ("a.csv", "title,text\nA,Bài.\nB\nC,Bài nữa.\n", [1, 3], "a.csv#2: 1 cells where the header has 2"),
         ("a.csv", 'text,title\nMột.,A\n"hai,B\nba.,C\nbốn.,D\n', [1, 3, 4], "a.csv#2: a quote does not close"),
         ("a.csv", b"text,title\nM\xe1\xbb\x99t.,A\nHai\x00.,B\nd\xf5i.,C\n", [1, 2, 3], ""),
@@ -205,6 +276,9 @@ def test_rows_are_counted_for_an_estimate(tmp_path: Path) -> None:
         ("a.jsonl", '{"tekst": "Bài."}\n', [], "a.jsonl#1: no column holds the text ("),
         ("a.jsonl.gz", gzip.compress(b'{"text": "B"}\n' * 9, mtime=0)[:-12], None, "a.jsonl.gz: damaged or cut off ("),
         ("a.jsonl.zst", b"no zstd", [], "a.jsonl.zst: damaged or cut off ("),
+        ("a.jsonl.zst", FRAME * 2 + FRAME[:-3], [1, 2], "a.jsonl.zst: damaged or cut off (the last frame is not"),
+        ("a.json", '[{"text": "Bài."}, 3, {"text": "Hai', [1], "a.json: the JSON array is damaged or cut off after 2 "),
+        ("a.json", '{\n "data": []\n}\n', [], "a.json#1: no column holds the text"),
         ("a.txt", b"", [], "a.txt: empty; remove it"),
     ],
 )  # fmt: skip

@@ -6,12 +6,17 @@ Each reader takes a file and an `InputContext` and yields candidates that bring 
 
 from __future__ import annotations
 
+import codecs
+import gzip
+import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
+import zstandard
 from lxml import etree, html
 
 from worker import urls
@@ -23,6 +28,9 @@ from worker.models import ORIGIN_FIELDS, Authority, Candidate, Page, Text
 from worker.sources.content import ContentKind, sniff_content
 from worker.sources.entries import clean_title, one_line
 from worker.sources.files.url_list import is_url_list
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _HEAD = 500_000  # bytes searched for `<link rel="canonical">`; it belongs into the head
 
@@ -190,7 +198,7 @@ def read_json_lines(file: Path, context: InputContext) -> Iterator[Candidate | I
     An optional member (`title`, `published_at`, `source`) of a wrong type is ignored and reported. A line with both
     `text` and `html` is read as text.
     """
-    with open_regular(file) as opened:
+    with opened_lines(file) as opened:
         for number, line in numbered_lines(opened, context.max_bytes):
             where = f"{file}:{number}"
             if len(line) > context.max_bytes:
@@ -199,6 +207,89 @@ def read_json_lines(file: Path, context: InputContext) -> Iterator[Candidate | I
                 )
             elif line.strip():
                 yield from _read_line(line, where, context)
+
+
+_START: Final = 64_000  # bytes that show the encoding; also how much is converted at a time. Chosen, not measured
+_ZSTD_WINDOW: Final = 2**27  # memory for one frame: what `zstd --long` needs, and no more
+_ZSTD_SLICE: Final = 1_000  # bytes decompressed at a time, as the library does not bound what comes out
+_MANY_NULS: Final = 0.25
+"""The share of NULs in one half of the bytes of UTF-16. Chosen, not measured: Latin scripts have more, UTF-8 none."""
+
+
+@contextmanager
+def opened_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading, decompressed if its name says so; one that is cut off raises EOFError."""
+    name = path.name.lower()
+    with open_regular(path) as raw:
+        if name.endswith(".gz"):
+            yield cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=raw), _START))
+        else:
+            yield _buffered(_unpacked(raw)) if name.endswith(".zst") else raw
+
+
+@contextmanager
+def opened_lines(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a file of lines for reading as `opened_file` does; from UTF-16 and UTF-32 they are converted to UTF-8."""
+    with opened_file(path) as opened:
+        buffered = cast("io.BufferedReader", opened)
+        codec = _wide_codec(buffered.peek(_START))
+        yield _buffered(_converted(opened, codec)) if codec else buffered
+
+
+def _wide_codec(start: bytes) -> str:
+    """Return the codec of UTF-16 or UTF-32, by its mark or by the NULs of a Latin script; else an empty string."""
+    marked = next((codec for mark, codec in BYTE_ORDER_MARKS if start.startswith(mark)), None)
+    if marked:
+        return "" if marked == "utf-8" else marked
+    halves = {"utf-16-be": start[::2], "utf-16-le": start[1::2]}
+    return next((codec for codec, half in halves.items() if half.count(0) > _MANY_NULS * len(half) > 1), "")
+
+
+def _converted(opened: BinaryIO, codec: str) -> Iterator[bytes]:
+    """Yield a stream in UTF-8."""
+    decoder = codecs.getincrementaldecoder(codec)("replace")
+    while piece := opened.read(_START):
+        yield decoder.decode(piece).encode("utf-8", "replace")
+    yield decoder.decode(b"", final=True).encode("utf-8", "replace")
+
+
+def _unpacked(raw: BinaryIO) -> Iterator[bytes]:
+    """Yield the content of a file of Zstandard frames; raises EOFError if the last one is not complete."""
+    factory = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    frame = factory.decompressobj()
+    begun = False
+    while piece := raw.read(_ZSTD_SLICE):
+        while piece:
+            frame = factory.decompressobj() if frame.eof else frame
+            begun = True
+            yield frame.decompress(piece)
+            piece = frame.unused_data if frame.eof else b""
+    if begun and not frame.eof:
+        raise EOFError("the last frame is not complete")
+
+
+def _buffered(pieces: Iterator[bytes]) -> io.BufferedReader:
+    return io.BufferedReader(_Pieces(pieces), _START)
+
+
+class _Pieces(io.RawIOBase):
+    """A stream of the bytes that an iterator yields."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, memoryview(b"")
+
+    def readable(self) -> bool:
+        """Return that the stream can be read."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill a buffer with the next bytes, and return how many."""
+        while not self._rest and (piece := next(self._pieces, None)) is not None:
+            self._rest = memoryview(piece)
+        view = memoryview(buffer).cast("B")
+        count = min(len(view), len(self._rest))
+        view[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 def numbered_lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]]:

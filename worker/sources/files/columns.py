@@ -1,10 +1,12 @@
-"""Find the columns of a table of articles (Parquet, CSV, JSON Lines) under their usual names."""
+"""Find the columns of a table of articles (Parquet, CSV, JSON Lines) under their usual names; read Arrow's values."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from worker.errors import UsageError
 
@@ -29,30 +31,37 @@ USUAL_NAMES: Final = MappingProxyType(
 """The names of a column by what it holds, the preferred one first; those of `export` are among them."""
 _TABLES: Final = MappingProxyType({"clusters.parquet": "report.json", "removed.parquet": "changed-"})
 """The tables without texts that `dedupe` and `release` write, each with how the name of a file beside it begins."""
+_MAY_HOLD_TEXT: Final = re.compile(r"(?:\w*list<.*|dictionary<values=)?\w*(?:string|binary|null)")
+"""The names of Arrow's types of which a value can be text, or paragraphs."""
 _SHOWN: Final = 20  # column names in a message: enough to find the right one
 
 
 def find_columns(names: Iterable[str], *, where: str, given: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the name of each column that a table has, by what it holds (a key of `USUAL_NAMES`).
 
-    Capital letters make no difference. Names in `given` come before the usual ones. `where` is the file, for messages.
-    Raises UsageError if a given column is missing, or if there is no text.
+    Capital letters, blanks around a name and the form of its diacritics make no difference. Names in `given` come
+    before the usual ones. `where` is the file, for messages. Raises UsageError if a given column is missing, or if
+    there is no text.
     """
     present = list(names)
-    by_lower = {name.lower(): name for name in reversed(present)}
+    by_key = {_key(name): name for name in reversed(present)}
     found = {
-        role: next(by_lower[name] for name in usual if name in by_lower)
+        role: next(by_key[name] for name in usual if name in by_key)
         for role, usual in USUAL_NAMES.items()
-        if any(name in by_lower for name in usual)
+        if any(name in by_key for name in usual)
     }
     for role, name in (given or {}).items():
-        if name not in present:
+        if _key(name) not in by_key:
             raise UsageError(f"{where}: there is no column {name!r} ({role}); found {_listed(present)}")
-        found[role] = name
+        found[role] = name if name in present else by_key[_key(name)]
     if "text" not in found:
         usual = ", ".join(USUAL_NAMES["text"])
         raise UsageError(f"{where}: no column holds the text ({usual}); found {_listed(present)}")
     return {role: found[role] for role in USUAL_NAMES if role in found}
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def is_table_of_result(name: str, beside: Iterable[str]) -> bool:
@@ -65,3 +74,33 @@ def _listed(names: list[str]) -> str:
     """Return column names for a message."""
     rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return (", ".join(names[:_SHOWN]) or "none") + rest
+
+
+# Columns of Arrow, which come from Parquet and Arrow files.
+
+
+def may_hold_text(kind: object) -> bool:
+    """Return whether values of a type of Arrow can be text: strings, bytes, or lists of them."""
+    return _MAY_HOLD_TEXT.match(str(kind)) is not None
+
+
+def values_of(column: Any) -> list[Any]:
+    """Return the values of a column as Python has them, times in microseconds."""
+    import pyarrow as pa
+
+    try:
+        if pa.types.is_timestamp(column.type):  # Python has no nanoseconds, and may not know the time zone
+            column = column.cast(pa.timestamp("us", column.type.tz and "UTC"), safe=False)
+        return list(column.to_pylist())
+    except (ValueError, OverflowError, KeyError):
+        return [_value(each) for each in column]
+
+
+def _value(scalar: Any) -> object:
+    """Return a value; bytes for a text that is not UTF-8, and None for what Python cannot hold, as the year 12,000."""
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return bytes(scalar.as_buffer())
+    except (ValueError, OverflowError, KeyError):
+        return None

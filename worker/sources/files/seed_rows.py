@@ -7,30 +7,25 @@ to leave out, and yields one item for each further row. It raises SourceError fo
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
-import io
 import json
 import os
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time, tzinfo
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Final, cast
-
-import zstandard
+from typing import Any, BinaryIO, Final
 
 from worker.charset import decode, decode_plain, nearly_utf8
 from worker.dates.parsing import date_text, plausible_date, read_date
 from worker.errors import SourceError, UsageError, install_hint
-from worker.files.reading import note_progress, open_regular
+from worker.files.reading import note_progress
 from worker.models import Fingerprint, IndexParameters, Seed
 from worker.sources.entries import clean_title, one_line
-from worker.sources.files.article_files import InputProblem, numbered_lines
-from worker.sources.files.columns import INDEX_KEY, find_columns
+from worker.sources.files.article_files import InputProblem, numbered_lines, opened_file, opened_lines
+from worker.sources.files.columns import INDEX_KEY, find_columns, may_hold_text, values_of
 from worker.urls import host_of
 
 MAX_SEED_BYTES: Final = 10_000_000  # far above any article; a larger text is no seed. Chosen, not measured
@@ -63,13 +58,13 @@ class SeedFile:
         """Return a hash of the files' names, sizes and times: the same as long as none was changed."""
         digest = hashlib.sha256()
         for path in self.files:
-            found = path.stat()
-            digest.update(f"{path.name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+            try:
+                found = path.stat()
+                state = f"{found.st_size}\0{found.st_mtime_ns}"
+            except OSError:  # deleted since, or a link to nowhere: the reader says so, and reads the others
+                state = "gone"
+            digest.update(f"{path.name}\0{state}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
-
-    def size(self) -> int:
-        """Return the size of the files in bytes."""
-        return sum(path.stat().st_size for path in self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +82,20 @@ class SeedReader:
     def seed(self, file: SeedFile, row: int, values: Mapping[str, object]) -> Seed | InputProblem:
         """Return the seed in the fields of a row."""
         where = f"{file.name}#{row}"
-        raw = values.get("text")
-        if isinstance(raw, bytes):
-            raw = nearly_utf8(raw) or decode_plain(raw)
-        if not isinstance(raw, str) or not raw.strip():
+        raw = _string(values.get("text"))
+        if raw is None:
+            kind = type(values["text"]).__name__
+            return InputProblem(where=where, why=f"no text in this row but a value of the type {kind}")
+        if not raw.strip():
             return InputProblem(where=where, why="no text in this row")
         body = raw.encode("utf-8", "surrogatepass")
         if len(body) > MAX_SEED_BYTES:
             return InputProblem(where=where, why=f"the text is larger than {MAX_SEED_BYTES:,} bytes; split it")
         identity, url = values.get("id"), _text(values.get("url"))
+        if (
+            isinstance(identity, float) and identity.is_integer()
+        ):  # whole numbers beside empty cells, as pandas has them
+            identity = int(identity)
         return Seed(
             name=f"{file.label}#{row}",
             row=row,
@@ -104,7 +104,7 @@ class SeedReader:
             title=clean_title(_text(values.get("title"))),
             url=url if url.startswith(("http://", "https://")) and host_of(url) else "",
             published_at=plausible_date(self._date(values.get("date")), now=self.now),
-            external_id=one_line(str(identity)) or None if isinstance(identity, str | int) else None,
+            external_id=(str(identity) if isinstance(identity, int) else _text(identity)) or None,
             language=_text(values.get("language"))[:_LONGEST_NAME],
         )
 
@@ -117,17 +117,12 @@ class SeedReader:
 
     def places(self, names: Sequence[str]) -> dict[str, str]:
         """Return which of the columns holds each field; raises SourceError if there is none for the text."""
-        known = {name.strip().casefold(): name for name in reversed(names)}
-        given = {_ROLES.get(wanted, wanted): name.casefold() for wanted, name in self.columns.items()}
+        given = {_ROLES.get(wanted, wanted): name for wanted, name in self.columns.items()}
         try:
-            found = find_columns(known, where="", given=given)
+            found = find_columns(names, where="", given=given)
         except UsageError as exc:
             raise SourceError(f"{str(exc).removeprefix(': ')}; name it in [seeds.columns]") from exc
-        return {
-            wanted: known[found[_ROLES.get(wanted, wanted)]]
-            for wanted in _FIELDS
-            if _ROLES.get(wanted, wanted) in found
-        }
+        return {wanted: found[_ROLES.get(wanted, wanted)] for wanted in _FIELDS if _ROLES.get(wanted, wanted) in found}
 
 
 def shown_name(path: Path) -> str:
@@ -136,21 +131,17 @@ def shown_name(path: Path) -> str:
     return os.path.relpath(whole, here) if whole == here or whole.startswith(here.rstrip("/") + "/") else whole
 
 
+def _string(value: object) -> str | None:
+    """Return a value as text: bytes decoded, a list as paragraphs, nothing as an empty text; None if it is no text."""
+    if isinstance(value, bytes):
+        return nearly_utf8(value) or decode_plain(value)
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return "\n".join(value)
+    return value if isinstance(value, str) else "" if value is None else None
+
+
 def _text(value: object) -> str:
-    return one_line(value[:MAX_SEED_BYTES]) if isinstance(value, str) else ""
-
-
-@contextmanager
-def opened_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file for reading, decompressed if its name says so."""
-    with open_regular(path) as raw:
-        if path.name.lower().endswith(".gz"):
-            yield cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=raw), _HEAD))
-        elif path.name.lower().endswith(".zst"):
-            stream = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(raw, read_across_frames=True)
-            yield cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", stream), _HEAD))
-        else:
-            yield raw
+    return one_line((_string(value) or "")[:MAX_SEED_BYTES])
 
 
 # Tables with a header.
@@ -164,10 +155,7 @@ class _TableLines:
         self.ended = False
         self._again: list[str] = []
         self._fallback = decode(head).charset if nearly_utf8(head) is None else "utf-8"
-        if head.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-            self._lines: Iterator[str] = iter(io.TextIOWrapper(opened, "utf-16", errors="replace", newline=""))
-        else:
-            self._lines = (self._decoded(line) for _, line in numbered_lines(opened, 2 * MAX_SEED_BYTES))
+        self._lines = (self._decoded(line) for _, line in numbered_lines(opened, 2 * MAX_SEED_BYTES))
 
     def _decoded(self, line: bytes) -> str:
         text = nearly_utf8(line)
@@ -196,11 +184,15 @@ class _TableLines:
 
 def read_table(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed | InputProblem]:
     """Yield the seed in each row of a table with a header; empty lines are no rows."""
-    with opened_file(file.files[0]) as opened:
-        head = cast("io.BufferedReader", opened).peek(_HEAD)
+    with opened_lines(file.files[0]) as opened:
+        head = opened.peek(_HEAD)
+        if b"\r" in head.partition(b"\n")[0].rstrip(b"\r"):
+            raise SourceError("its lines end with CR alone; save it with LF or CR LF")
         lines = _TableLines(opened, head)
         rows = _table_rows(lines, "\t" if file.ending == ".tsv" else _separator(head))
         header = next(rows, None) or []
+        if not header:
+            return
         places = _header_places(reader, header)
         for row, cells in enumerate(rows, 1):
             if row <= start:
@@ -228,22 +220,26 @@ def _table_rows(lines: _TableLines, separator: str) -> Iterator[list[str] | None
             cells = [""] * (width + 1)
         if cells is None:
             return
-        if len(lines.record) > 1 and width and (len(cells) != width or (lines.ended and _is_unclosed(lines.record))):
+        if (
+            len(lines.record) > 1
+            and width
+            and (len(cells) != width or (lines.ended and _is_unclosed(lines.record, separator)))
+        ):
             unclosed += 1
             if unclosed > _MAX_UNCLOSED:
                 raise SourceError(f"more than {_MAX_UNCLOSED} quotes do not close; the rest was not read: correct it")
             lines.go_back()
             rows = csv.reader(lines, delimiter=separator)
             yield None
-        elif cells:
+        elif cells and (width or cells[0].strip().lower() != "sep="):  # Excel's line that names the separator
             width = width or len(cells)
             yield cells
 
 
-def _is_unclosed(record: Sequence[str]) -> bool:
+def _is_unclosed(record: Sequence[str], separator: str) -> bool:
     """Return whether the last lines of a table end inside a quote."""
     try:
-        return not list(csv.reader(record, strict=True))
+        return not list(csv.reader(record, delimiter=separator, strict=True))
     except csv.Error as exc:
         return "unexpected end" in str(exc)
 
@@ -340,6 +336,12 @@ class _Columns:
         self.row = 0
         self._reader, self._file = reader, file
         self._places = reader.places(schema.names)
+        for name in self._places.values():
+            if schema.names.count(name) > 1:
+                raise SourceError(f"{schema.names.count(name)} columns are called {name!r}; rename all but one")
+        if not may_hold_text(kind := schema.field(self._places["text"]).type):
+            why = f"holds {str(kind)[:_LONGEST_NAME]}, no text; name another in [seeds.columns]"
+            raise SourceError(f"the column {self._places['text']!r} {why}")
         self._indexed = reader.index is not None and set(_INDEX_COLUMNS) <= set(schema.names) and (
             _parameters_in(schema.metadata or {}) == asdict(reader.index)
         )  # fmt: skip
@@ -356,7 +358,7 @@ class _Columns:
             note_progress()
             skipped = min(max(0, start - self.row), batch.num_rows)
             self.row += skipped
-            columns = batch.slice(skipped).select(self.names).to_pydict()
+            columns = {name: values_of(batch.column(name).slice(skipped)) for name in self.names}
             for at in range(batch.num_rows - skipped):
                 self.row += 1
                 seed = self._reader.seed(

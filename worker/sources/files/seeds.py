@@ -9,7 +9,10 @@ from __future__ import annotations
 import glob
 import gzip
 import hashlib
+import io
+import json
 import os
+import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,14 +27,20 @@ from worker.charset import nearly_utf8, read_json
 from worker.errors import SourceError
 from worker.files.reading import note_progress, open_regular
 from worker.models import Candidate, Page, Seed
-from worker.sources.files.article_files import InputContext, InputProblem, decode_text_file, numbered_lines
+from worker.sources.files.article_files import (
+    InputContext,
+    InputProblem,
+    decode_text_file,
+    numbered_lines,
+    opened_file,
+    opened_lines,
+)
 from worker.sources.files.columns import is_table_of_result
 from worker.sources.files.seed_rows import (
     MAX_SEED_BYTES,
     SeedFile,
     SeedReader,
     count_parquet_rows,
-    opened_file,
     read_arrow,
     read_parquet,
     read_table,
@@ -62,6 +71,8 @@ SAMPLE_DIGESTS: Final = frozenset(
 _MAX_TRIED: Final = 100
 """After so many rows of JSON without a seed at the beginning, a file is given up. Chosen, not measured."""
 _LINES: Final = frozenset({".jsonl", ".ndjson", ".csv", ".tsv"})
+_BETWEEN: Final = re.compile(r"[\s,]*")  # what separates the elements of an array
+_HEAD: Final = 64_000  # bytes, or characters, of JSON that are read at a time. Chosen, not measured
 _COUNTED_BYTES: Final = 1_000_000  # at the beginning of a file, from which its number of lines is estimated
 _DESCRIPTIONS: Final = (
     *("readme", "license", "licence", "dataset_info", "dataset_dict", "state.json", "citation"),
@@ -115,8 +126,13 @@ def _named(path: Path) -> Iterator[SeedFile | InputProblem]:
 def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProblem]:
     """Yield the files in a folder and its sub-folders, the text files of each folder as one; count other files."""
     refused: list[OSError] = []
-    for place, folders, names in os.walk(folder, onerror=refused.append):
+    walked: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=refused.append, followlinks=True):
         note_progress()
+        if (real := os.path.realpath(place)) in walked:  # a link to a folder above or beside it
+            folders.clear()
+            continue
+        walked.add(real)
         at = Path(place)
         left_out = {SAMPLE} if at == folder else set()
         folders[:] = sorted(name for name in folders if name not in left_out and not name.startswith("."))
@@ -126,11 +142,11 @@ def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProbl
             if is_table_of_result(name, names):
                 continue
             if ending is None:
-                is_row_file = not name.startswith(".") and not name.lower().startswith(_DESCRIPTIONS)
+                is_row_file = not name.startswith(".") and not _is_description(name)
                 others.update([Path(name).suffix or name] if is_row_file else [])
             elif ending == ".txt":
                 texts[ending].append(at / name)
-            elif not name.startswith((".", "cache-")):
+            elif not (name.startswith((".", "cache-")) or (ending == ".json" and _is_description(name))):
                 label = str((at / name).relative_to(folder))
                 yield SeedFile(name=shown_name(at / name), label=label, ending=ending, files=(at / name,))
         for ending, files in texts.items():
@@ -138,6 +154,10 @@ def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProbl
             yield SeedFile(name=shown_name(at), label="" if label == "." else label, ending=ending, files=tuple(files))
     for error in refused:
         yield InputProblem(where=str(error.filename), why=f"cannot be read: {error.strerror}", lost=0)
+
+
+def _is_description(name: str) -> bool:
+    return name.lower().startswith(_DESCRIPTIONS)
 
 
 def describe_problem(problem: InputProblem) -> str:
@@ -168,9 +188,12 @@ def count_rows(file: SeedFile) -> int | None:
         return count_parquet_rows(path)
     if file.ending not in _LINES or not path.name.lower().endswith(file.ending):
         return None
-    with open_regular(path) as opened:
-        head = opened.read(_COUNTED_BYTES)
-    return round(file.size() * head.count(b"\n") / len(head)) if head else 0
+    try:
+        with open_regular(path) as opened:
+            head = opened.read(_COUNTED_BYTES)
+        return round(path.stat().st_size * head.count(b"\n") / len(head)) if head else 0
+    except OSError:
+        return None  # the reader says why
 
 
 # Reading: one function for each form; those of columns are in `seed_rows`.
@@ -181,8 +204,12 @@ def read_seed_file(reader: SeedReader, file: SeedFile, *, start: int = 0) -> Ite
 
     A problem that ends the file comes last and is not `lost`. Raises no error for whatever the file contains.
     """
+    rows = start
     try:
-        yield from FORMS[file.ending](reader, file, start)
+        for rows, item in enumerate(FORMS[file.ending](reader, file, start), start + 1):  # noqa: B007 - used below
+            yield item
+        if not rows:
+            yield InputProblem(where=file.name, why="no rows in it; remove it", lost=0)
     except SourceError as exc:
         yield InputProblem(where=file.name, why=str(exc), lost=0)
     except (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile) as exc:
@@ -218,20 +245,59 @@ def _read_text(path: Path, file: SeedFile) -> Seed | InputProblem:
     return Seed(name=name, raw=raw, sha256=hashlib.sha256(body).hexdigest())
 
 
-def _read_json_lines(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed | InputProblem]:
-    """Yield the seed in each line of JSON; lines without content are no rows."""
-    row, read = 0, 0
-    with opened_file(file.files[0]) as opened:
-        for _, line in numbered_lines(opened, 2 * MAX_SEED_BYTES):
-            row += bool(line.strip())
-            if row <= start or not line.strip():
+def _read_json(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed | InputProblem]:
+    """Yield the seed in each line or array element of JSON."""
+    read = 0
+    with opened_lines(file.files[0]) as opened:
+        for row, value in enumerate(_json_values(opened, file.ending), 1):
+            if row <= start:
                 continue
-            members = _members(line, f"{file.name}#{row}")
+            members = _members(value, f"{file.name}#{row}")
             found = _seed_of_members(reader, file, row, members) if isinstance(members, dict) else members
             read += isinstance(found, Seed)
             yield found
             if not read and row - start >= _MAX_TRIED:
                 raise SourceError(f"no seed in the first {_MAX_TRIED} rows, so the rest was not read")
+
+
+def _json_values(opened: io.BufferedReader, ending: str) -> Iterator[bytes]:
+    """Yield the lines with content; of an array its elements, and of a `.json` file with one object the whole."""
+    head, newline, _ = opened.peek(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")
+    if head.startswith(b"["):
+        with io.TextIOWrapper(opened, "utf-8-sig", errors="replace", newline="") as text:
+            yield from _array_elements(text)
+    elif ending == ".json" and newline and not _is_json(head):
+        yield opened.read(2 * MAX_SEED_BYTES + 1)
+    else:
+        yield from (line for _, line in numbered_lines(opened, 2 * MAX_SEED_BYTES) if line.strip())
+
+
+def _array_elements(text: io.TextIOWrapper) -> Iterator[bytes]:
+    """Yield the elements of an array of any length; raises SourceError where it is damaged."""
+    decoder, count = json.JSONDecoder(strict=False), 0
+    buffer = text.read(_HEAD)
+    at = buffer.index("[") + 1
+    while not buffer.startswith("]", at := _BETWEEN.match(buffer, at).end()):  # type: ignore[union-attr] - always matches
+        try:
+            _, end = decoder.raw_decode(buffer, at)
+        except (ValueError, RecursionError):
+            left = len(buffer) - at
+            more = text.read(max(_HEAD, left)) if left <= 2 * MAX_SEED_BYTES else ""
+            if not more:
+                why = f"the JSON array is damaged or cut off after {count:,} elements; the rest was not read"
+                raise SourceError(why) from None
+            buffer, at = buffer[at:] + more, 0
+        else:
+            yield buffer[at:end].encode("utf-8", "replace")
+            at, count = end, count + 1
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        read_json(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _seed_of_members(reader: SeedReader, file: SeedFile, row: int, members: dict[str, object]) -> Seed | InputProblem:
@@ -244,7 +310,7 @@ def _seed_of_members(reader: SeedReader, file: SeedFile, row: int, members: dict
 
 def _members(line: bytes, where: str) -> dict[str, object] | InputProblem:
     if len(line) > 2 * MAX_SEED_BYTES:
-        return InputProblem(where=where, why=f"the line is longer than {2 * MAX_SEED_BYTES:,} bytes; split it")
+        return InputProblem(where=where, why=f"the row is longer than {2 * MAX_SEED_BYTES:,} bytes; split it")
     try:
         members = read_json(line)
     except (ValueError, RecursionError) as exc:
@@ -274,8 +340,9 @@ FormReader = Callable[[SeedReader, SeedFile, int], Iterator[Seed | InputProblem]
 FORMS: Final[Mapping[str, FormReader]] = MappingProxyType(
     {
         ".txt": _read_texts,
-        ".jsonl": _read_json_lines,
-        ".ndjson": _read_json_lines,
+        ".jsonl": _read_json,
+        ".ndjson": _read_json,
+        ".json": _read_json,
         ".csv": read_table,
         ".tsv": read_table,
         ".parquet": read_parquet,
