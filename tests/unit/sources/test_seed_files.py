@@ -107,6 +107,9 @@ def test_files_of_all_kinds_are_found_once_and_others_are_counted(
     assert names == ["seeds/y.jsonl.zst", "seeds", "seeds/báo", "seeds/báo/sample", "seeds/data/x.parquet"]
     assert problems == ["seeds: files of other kinds are not read: 2 .pdf, 1 .gz"]
     assert found("seeds/sample") == (["seeds/sample"], [])
+    put(Path("seeds/báo/b.txt"))
+    assert found("seeds/báo/*.txt*", "seeds/1.txt") == (["seeds/báo", "seeds/1.txt"], [])
+    assert found("seeds/1.txt", "seeds", "seeds/*.txt") == (found("seeds")[0], found("seeds")[1])
     assert found("nowhere", "seeds/f.pdf")[1][0] == "nowhere: no such file or folder; make it, or set [seeds] path"
     assert "unknown kind of file; known are .txt, .jsonl" in found("seeds/f.pdf")[1][0]
 

@@ -15,7 +15,7 @@ import os
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -71,7 +71,7 @@ SAMPLE_DIGESTS: Final = frozenset(
 _MAX_TRIED: Final = 100
 """After so many rows of JSON without a seed at the beginning, a file is given up. Chosen, not measured."""
 _LINES: Final = frozenset({".jsonl", ".ndjson", ".csv", ".tsv"})
-_BETWEEN: Final = re.compile(r"[\s,]*")  # what separates the elements of an array
+_BETWEEN: Final = re.compile(r"[\s,]*")  # what separates the elements of an array; matches everywhere
 _HEAD: Final = 64_000  # bytes, or characters, of JSON that are read at a time. Chosen, not measured
 _COUNTED_BYTES: Final = 1_000_000  # at the beginning of a file, from which its number of lines is estimated
 _DESCRIPTIONS: Final = (
@@ -88,9 +88,11 @@ def find_seed_files(paths: Iterable[str]) -> Iterator[SeedFile | InputProblem]:
     """Yield the seed files at paths (files, folders, globs) in the order of names, each once.
 
     A folder is read with its sub-folders. Hidden ones are left out, and so is `sample` directly below (the invented
-    texts of the demonstration). Files of other kinds are one problem for each path.
+    texts of the demonstration). Files of other kinds are one problem for each path. Several text files of one folder
+    that are named by themselves, or match a glob, are one file as if the folder were named, and come last.
     """
     seen: set[str] = set()
+    texts: defaultdict[Path, dict[Path, None]] = defaultdict(dict)
     for written in paths:
         path = Path(written)
         matches = [path] if path.exists() else _matches(written)
@@ -98,6 +100,9 @@ def find_seed_files(paths: Iterable[str]) -> Iterator[SeedFile | InputProblem]:
             yield InputProblem(where=written, why="no such file or folder; make it, or set [seeds] path", lost=0)
         others: Counter[str] = Counter()
         for match in matches:
+            if ending_of(match.name) == ".txt" and not match.is_dir():
+                texts[match.parent][match] = None
+                continue
             for found in _below(match, others) if match.is_dir() else _named(match):
                 key = "" if isinstance(found, InputProblem) else os.path.realpath(found.name)
                 if key not in seen:
@@ -106,6 +111,13 @@ def find_seed_files(paths: Iterable[str]) -> Iterator[SeedFile | InputProblem]:
         if others:
             kinds = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(5))
             yield InputProblem(where=written, why=f"files of other kinds are not read: {kinds}", lost=0)
+    for folder, files in texts.items():
+        if os.path.realpath(folder) not in seen:
+            yield from _named(*files) if len(files) == 1 else (_texts_of(folder, [*files], ""),)
+
+
+def _texts_of(folder: Path, files: Sequence[Path], label: str) -> SeedFile:
+    return SeedFile(name=shown_name(folder), label=label, ending=".txt", files=tuple(files))
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -136,7 +148,7 @@ def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProbl
         at = Path(place)
         left_out = {SAMPLE} if at == folder else set()
         folders[:] = sorted(name for name in folders if name not in left_out and not name.startswith("."))
-        texts: defaultdict[str, list[Path]] = defaultdict(list)
+        texts: list[Path] = []
         for name in sorted(names):
             ending = ending_of(name)
             if is_table_of_result(name, names):
@@ -145,13 +157,13 @@ def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProbl
                 is_row_file = not name.startswith(".") and not _is_description(name)
                 others.update([Path(name).suffix or name] if is_row_file else [])
             elif ending == ".txt":
-                texts[ending].append(at / name)
+                texts.append(at / name)
             elif not (name.startswith((".", "cache-")) or (ending == ".json" and _is_description(name))):
                 label = str((at / name).relative_to(folder))
                 yield SeedFile(name=shown_name(at / name), label=label, ending=ending, files=(at / name,))
-        for ending, files in texts.items():
+        if texts:
             label = str(at.relative_to(folder))
-            yield SeedFile(name=shown_name(at), label="" if label == "." else label, ending=ending, files=tuple(files))
+            yield _texts_of(at, texts, "" if label == "." else label)
     for error in refused:
         yield InputProblem(where=str(error.filename), why=f"cannot be read: {error.strerror}", lost=0)
 
@@ -277,7 +289,7 @@ def _array_elements(text: io.TextIOWrapper) -> Iterator[bytes]:
     decoder, count = json.JSONDecoder(strict=False), 0
     buffer = text.read(_HEAD)
     at = buffer.index("[") + 1
-    while not buffer.startswith("]", at := _BETWEEN.match(buffer, at).end()):  # type: ignore[union-attr] - always matches
+    while not buffer.startswith("]", at := next(_BETWEEN.finditer(buffer, at)).end()):
         try:
             _, end = decoder.raw_decode(buffer, at)
         except (ValueError, RecursionError):
