@@ -13,7 +13,7 @@ have no blanks, that is a phrase. A line is a paragraph of the text. Shares are 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Final
@@ -140,18 +140,26 @@ def _signal_column(name: str) -> ExportColumn:
 # Personal data. What is masked is a number or an address in a form that hardly anything else has.
 
 
-_EMAIL: Final = re.compile(
-    r"(?<![\w.+%-])[a-zA-Z0-9][\w.+%-]{0,63}@(?:[a-zA-Z0-9-]{1,63}\.){1,8}[a-zA-Z]{2,24}(?![\w@])"
-)
+_EMAIL: Final = re.compile(r"(?<![\w.+%-])\w[\w.+%-]{0,63}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w@])")
+_HIDDEN: Final = "\u200b"
+"""In place of a character that is not seen, which may be anywhere in a number (joiners, marks of direction)."""
+_PLAIN: Final = {
+    **dict.fromkeys((0x200C, 0x200D, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), _HIDDEN),
+    **dict.fromkeys((*range(0x2010, 0x2014), 0x2212), "-"),
+    **dict.fromkeys((0xA0, *range(0x2000, 0x200B), 0x202F, 0x3000), " "),
+    **{0xFF10 + digit: str(digit) for digit in range(10)},
+}
+"""Other forms of digits, blanks and hyphens: one character for one, so that places stay."""
+_OTHER_FORM: Final = re.compile(f"[{''.join(map(chr, _PLAIN))}]")
 # A row of digits with blanks, dots, hyphens and brackets between them. Another such row may stand beside it after a
 # slash or a hyphen, but it is no part of a word, a decimal number or an address.
 _NUMBER: Final = re.compile(
     r"(?=[+(\d])(?<![\w=@#&?])(?<!\d[.,])(?<![^\d\s]-)(?<![^\d\s]/)(?<!/\d/)(?<!/\d{2}/)(?<!/\d{4}/)"
-    r"(?:\(\+?\d{1,4}\)|\+?\d)(?:[ .\u00a0\u2009\u202f-]?\(?\d\)?){6,17}"
+    r"(?:\(\+?\d{1,4}(?:[ .-]\d{1,4})?\)|\+?\d)(?:\u200b?[ .-]?\u200b?\(?\d\)?){6,17}"
     r"(?![\w@])(?![.,:]\d)(?!-\d{1,7}(?!\d))(?!/[^\d\s]|/\Z)"
 )
 _GROUP: Final = re.compile(r"\d+")
-_BLANK: Final = re.compile(r"[ \u00a0\u2009\u202f]")
+_BLANK: Final = re.compile(r" ")
 _MAX_BLANKS: Final = 8  # a row with more is a table; two phone numbers have seven
 _PASSES: Final = 4  # numbers with nothing but blanks between them are masked one by one; more in a row are no text
 _GROUPED_BY_THOUSANDS: Final = re.compile(r"\+?\d{1,3}(?:\.\d{3})+")
@@ -169,11 +177,12 @@ _UNIT: Final = re.compile(
 )
 _CONTEXT: Final = 60  # characters before a number in which its name is looked for; chosen, about ten words
 # Vietnamese numbers have ten digits, or eleven for a landline (since 2017) and for mobiles of before 2018.
-_VIETNAMESE: Final = re.compile(r"(?:84[35789]\d{8}|0(?:[35789]\d{8}|2\d{8,9}|[46]\d{8,9}|1[2689]\d{8}))")
+_VIETNAMESE: Final = re.compile(r"(?:84(?:[35789]\d{8}|2\d{8,9})|0(?:[35789]\d{8}|2\d{8,9}|[46]\d{8,9}|1[2689]\d{8}))")
 _CITIZEN: Final = re.compile(r"0(?!00)(?:[0-8]\d|9[0-6])[0-3]\d{8}")
 _SHORT_ID, _LONG_ID = 9, 12  # digits of an identity card's number, until 2016 and since
 # Digits of a number after `+`, with the code of the country: up to 15 (ITU-T E.164); fixed for some codes.
 _INTERNATIONAL: Final = re.compile(r"1\d{10}|84\d{9,10}|(?!1|84)[2-9]\d{8,14}")
+_PAIRS: Final = re.compile(r"0[35789](?:\.\d{2}){4}")  # `09.12.34.56.78`; with blanks, it may be a list of draws
 _SMALLEST_GROUP: Final = 3  # digits; the parts of a date have two
 _FIRST_GROUPS: Final = range(3, 5)  # digits of the first group of a Vietnamese number, the area or the operator
 
@@ -188,10 +197,22 @@ def mask_personal_data(text: str) -> str:
     if "@" in text:
         text = _EMAIL.sub("[email]", text)
     for _ in range(_PASSES):
-        before, text = text, _NUMBER.sub(_mask_number, text)
+        before, text = text, "".join(_pieces(text))
         if text == before:
             break
     return text
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield the parts of a text with a number in each row of digits masked."""
+    end = 0
+    for match in _NUMBER.finditer(text.translate(_PLAIN) if _OTHER_FORM.search(text) else text):
+        masked = _mask_number(match)
+        if masked != match.group():
+            yield text[end : match.start()]
+            yield masked
+            end = match.end()
+    yield text[end:]
 
 
 def _mask_number(match: re.Match[str]) -> str:
@@ -203,7 +224,8 @@ def _mask_number(match: re.Match[str]) -> str:
     starts, ends = [0, *(place + 1 for place in blanks)], [*blanks, len(row)]
     runs = ((start, end) for start in starts for end in ends if end - start >= _SHORT_ID)
     for start, end in sorted(runs, key=lambda run: run[0] - run[1]):
-        written, groups = row[start:end], _GROUP.findall(row[start:end])
+        written = row[start:end].replace(_HIDDEN, "")
+        groups = _GROUP.findall(written)
         begin = match.start() + start
         if _UNIT.match(line, match.start() + end):
             continue
@@ -225,8 +247,10 @@ def _is_phone(written: str, groups: list[str]) -> bool:
     digits = "".join(groups)
     if "+" in written or digits.startswith("0084"):
         number = _TRUNK_ZERO.sub("84", digits.removeprefix("00"))
+        if _VIETNAMESE.fullmatch(number):
+            return True
         return _INTERNATIONAL.fullmatch(number) is not None and _GROUPED_BY_THOUSANDS.fullmatch(written) is None
-    if _NORTH_AMERICAN.fullmatch(written):
+    if _NORTH_AMERICAN.fullmatch(written) or _PAIRS.fullmatch(written):
         return True
     begins = len(groups) == 1 or len(groups[0]) in _FIRST_GROUPS or written.startswith("(") or groups[0] == "84"
     # `08 3818 1436`, as landlines were written until 2017; in a date, the day is followed by two digits.
