@@ -9,12 +9,14 @@ BIN := $(VENV)/bin
 BASE := $(VENV)/.base
 DEV := $(VENV)/.dev
 # The machine's own pip fills .venv where there is one that can (22.3 and later): a second one takes seconds to unpack.
-HOST_PIP := $(shell $(PYTHON) -m pip --python $(PYTHON) --version > /dev/null 2>&1 && echo yes)
+HOST_PIP := $(shell $(PYTHON) -m pip --python "$$(command -v $(PYTHON))" --version > /dev/null 2>&1 && echo yes)
 PIP := $(if $(HOST_PIP),$(PYTHON) -m pip --python $(BIN)/python,$(BIN)/python -m pip)
 # The locks are complete, so nothing is resolved. What is imported is compiled then, and kept.
 INSTALL := $(PIP) --disable-pip-version-check --quiet install --no-deps --no-compile
 export PYTHONDONTWRITEBYTECODE :=
 CONFIG ?= config/worker.toml
+# What a service may be configured to need; installed in the same versions as are tested.
+SERVICE := --extra postgresql --extra notify --extra signatures
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .DEFAULT_GOAL := help
@@ -26,7 +28,7 @@ help: ## say what can be made
 $(BASE): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
 	@echo "setting up $(VENV)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(if $(HOST_PIP),--without-pip) $(VENV)
+	@$(BIN)/python -c $(if $(HOST_PIP),'','import pip') 2> /dev/null || $(PYTHON) -m venv $(if $(HOST_PIP),--without-pip) $(VENV)
 	@$(INSTALL) --require-hashes -r requirements.lock 2> >(grep -v '^WARNING' >&2)
 	@$(INSTALL) --no-build-isolation --editable . 2> >(grep -v '^WARNING' >&2)
 	@$(BIN)/python -c 'import worker'
@@ -86,8 +88,8 @@ fit-judge: $(DEV) ## fit the judge to labelled pairs (ARGS="--data FOLDER") and 
 
 .PHONY: lock
 lock: $(DEV) ## resolve the dependencies again (needs uv)
-	@uv pip compile $(LOCK) --group demo pyproject.toml -o requirements.lock
 	@uv pip compile $(LOCK) --all-extras --group dev pyproject.toml -o requirements-dev.lock
+	@uv pip compile $(LOCK) --constraint requirements-dev.lock $(SERVICE) --group demo pyproject.toml -o requirements.lock
 
 .PHONY: clean
 clean: ## remove what was made, but never the corpus
