@@ -8,6 +8,8 @@ from typing import Final
 from sqlalchemy import create_engine, text
 
 from worker.models import PAGE_FIELDS
+from worker.storage.db.engine import connect
+from worker.storage.db.migrate import _upgrade
 
 _SEEDS_OF_FILES: Final = (
     "CREATE TABLE newer AS SELECT id, name, sha256, raw, article_id, imported_at FROM seeds",
@@ -67,3 +69,10 @@ def _go_back(url: str, statements: Sequence[str]) -> None:
         for statement in statements:
             connection.execute(text(statement.format(**words)))
     engine.dispose()
+
+
+def migrate_all(url: str) -> None:
+    """Make a store by all the scripts, as a store of the first version is brought up to date."""
+    database = connect(url)
+    database.write(_upgrade, database)
+    database.close()

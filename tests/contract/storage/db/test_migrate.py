@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from tests.contract.storage.factories import PARAMETERS, add_seed, seed, take_in
-from tests.former_schemas import make_first
+from tests.former_schemas import make_first, migrate_all
 from worker.errors import StoreError
 from worker.models import IndexParameters
 from worker.storage.db.migrate import VERSIONS, upgrade_store
@@ -71,3 +71,33 @@ def _version(url: str) -> str:
         version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
     engine.dispose()
     return str(version)
+
+
+SERVER_SCHEMA = (
+    """SELECT attrelid::regclass::text, attname, attnum, format_type(atttypid, atttypmod), attnotnull, attstattarget,
+       attidentity, attgenerated, pg_get_expr(adbin, adrelid)
+    FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S') AND attnum > 0 AND NOT attisdropped""",
+    "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    """SELECT conname, conrelid::regclass::text, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
+    "SELECT version_num FROM alembic_version",
+)
+"""What makes the schema of a store: columns, indexes, constraints, its version."""
+
+
+@pytest.mark.postgresql
+def test_tables_made_by_migration_equal_tables_made_at_once_on_a_server(empty_postgresql_url: str) -> None:
+    described = []
+    for make in (migrate_all, lambda url: open_store(url, parameters=PARAMETERS).close()):
+        engine = create_engine(empty_postgresql_url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        make(empty_postgresql_url)
+        with engine.connect() as connection:
+            described.append([set(connection.exec_driver_sql(query).all()) for query in SERVER_SCHEMA])
+        engine.dispose()
+
+    assert len(described[0][0]) > 100
+    assert described[0] == described[1]
