@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -23,6 +24,8 @@ import click
 from worker.cli.base import CommonOptions, discard_stdout, flush_stderr, options, print_note, repair_streams
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
+_COLLECT_AFTER: Final = 10_000
+"""New objects after which the garbage collector looks at them, 700 otherwise: importing makes many and leaves none."""
 _EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 
 
@@ -87,6 +90,7 @@ def cli(common: CommonOptions) -> None:
 def main() -> None:
     """Run the command line and end the process with its exit status."""
     repair_streams()
+    gc.set_threshold(_COLLECT_AFTER)
     # numpy's BLAS threads bring no speed here, and their memory is allocated when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Computed,
+    Connection,
     Float,
     ForeignKey,
     Index,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
     case,
     column,
+    event,
     text,
 )
 
@@ -43,11 +45,18 @@ Values = dict[str, Any]
 """One row to be written: values by column name."""
 
 
-def _partial_index(name: str, *columns: str, where: str, sqlite_where: str = "", unique: bool = False) -> Index:
+def partial_index(name: str, *columns: str, where: str, sqlite_where: str = "", unique: bool = False) -> Index:
     """Return an index of the rows that meet a condition."""
     # SQLite uses a partial index only for a query that contains the condition literally.
-    on_sqlite = text(sqlite_where or where)
-    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=on_sqlite)
+    return Index(name, *columns, unique=unique, info={"sqlite": sqlite_where or where, "postgresql": where})
+
+
+@event.listens_for(METADATA, "before_create")
+def _limit_indexes(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    """Give the partial indexes their condition. As an argument it would load all of SQLAlchemy's PostgreSQL support."""
+    dialect = connection.dialect.name
+    for index in (index for table in METADATA.tables.values() for index in table.indexes if dialect in index.info):
+        index.dialect_options[dialect]["where"] = text(index.info[dialect])
 
 
 def _standing_columns() -> tuple[Column[Any], ...]:
@@ -118,12 +127,12 @@ CANDIDATES = Table(
     Column("looks", Integer, nullable=False, default=0),
     Column("former", Text, nullable=False, default=""),
     Column("authority", Text, nullable=False, server_default=text("''")),
-    _partial_index("ix_candidates_queue", *_QUEUE, where="state = 'pending' AND precedence = 0"),
-    _partial_index("ix_candidates_past", *_QUEUE, where="state = 'pending' AND precedence = 1"),
-    _partial_index("ix_candidates_batch", "batch", "lane", "due_at", where="state = 'pending' AND batch <> ''"),
-    _partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
-    _partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
-    _partial_index("ix_candidates_look", "look_at", where="look_at IS NOT NULL"),
+    partial_index("ix_candidates_queue", *_QUEUE, where="state = 'pending' AND precedence = 0"),
+    partial_index("ix_candidates_past", *_QUEUE, where="state = 'pending' AND precedence = 1"),
+    partial_index("ix_candidates_batch", "batch", "lane", "due_at", where="state = 'pending' AND batch <> ''"),
+    partial_index("ix_candidates_source", "source", "lane", "due_at", where="state = 'pending'"),
+    partial_index("ix_candidates_leases", "lease_until", where="lease_until IS NOT NULL"),
+    partial_index("ix_candidates_look", "look_at", where="look_at IS NOT NULL"),
     # The source comes first: SQLite keeps no statistics and would otherwise prefer this to the small queue indexes.
     Index("ix_candidates_counts", "source", "state"),
     Index("ix_candidates_url", "url"),
@@ -247,10 +256,10 @@ STANDINGS = Table(
     METADATA,
     Column("article_id", ID_TYPE, ForeignKey("articles.id"), primary_key=True, autoincrement=False),
     *_standing_columns(),
-    _partial_index("uq_standings_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
+    partial_index("uq_standings_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
     Index("ix_standings_relation", "relation"),
     # To remove an article: the database looks for the rows that refer to it, in all columns that may.
-    _partial_index("ix_standings_against", "judged_against", where="judged_against IS NOT NULL"),
+    partial_index("ix_standings_against", "judged_against", where="judged_against IS NOT NULL"),
 )
 """The current verdict on each article: its cluster (the id of the founding article), and whether it is the head."""
 
@@ -260,7 +269,7 @@ RETHOUGHT = Table(
     Column("article_id", ID_TYPE, ForeignKey("articles.id"), primary_key=True, autoincrement=False),
     *_standing_columns(),
     Column("verdict", Text, nullable=False),
-    _partial_index("uq_rethought_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
+    partial_index("uq_rethought_head", "cluster", where="head", sqlite_where="head = 1", unique=True),
 )
 """The draft of a new judgement of all articles; its rows replace those of `standings` when it is complete."""
 
@@ -334,8 +343,8 @@ HOSTS = Table(
         ),
     ),
     Index("ix_hosts_ready", "ready_at", "host"),
-    _partial_index("ix_hosts_calling", "due_at", "closed_until", "host", where="due_at IS NOT NULL"),
-    _partial_index("ix_hosts_closed", "closed_until", "host", where="closed_until > 0"),
+    partial_index("ix_hosts_calling", "due_at", "closed_until", "host", where="due_at IS NOT NULL"),
+    partial_index("ix_hosts_closed", "closed_until", "host", where="closed_until > 0"),
 )
 """The pacing of each host, and the time from which one of its candidates can be claimed.
 

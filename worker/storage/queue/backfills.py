@@ -16,7 +16,6 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
-    Index,
     Integer,
     Row,
     Table,
@@ -35,12 +34,12 @@ from sqlalchemy import (
 from worker.models import BackfillPlace, BackfillProgress, BackfillStatus, Candidate, backfill_batch
 from worker.storage.db.codec import ID_TYPE, UtcTime, storable
 from worker.storage.db.database import Repository, reads, writes
-from worker.storage.db.schema import CANDIDATES, METADATA
+from worker.storage.db.schema import CANDIDATES, METADATA, partial_index
 from worker.storage.db.sql import upsert
 from worker.storage.queue.candidates import LOW_PRIORITY, EnqueueOptions
 from worker.storage.queue.intake import enqueue_with
 
-_WAITING = text("looked_at IS NULL")
+_WAITING = "looked_at IS NULL"
 
 BACKFILLS = Table(
     "backfills",
@@ -68,7 +67,7 @@ BACKFILL_PLACES = Table(
     Column("digest", Text, nullable=False, default=""),
     Column("error", Text, nullable=False, default=""),
     UniqueConstraint("backfill", "url"),
-    Index("ix_backfill_places_waiting", "backfill", "id", postgresql_where=_WAITING, sqlite_where=_WAITING),
+    partial_index("ix_backfill_places_waiting", "backfill", "id", where=_WAITING),
 )
 """The places of each backfill in the order they were found; `looked_at` is null until a place was read to its end.
 
