@@ -189,7 +189,7 @@ def test_a_source_is_edited_in_the_file_and_the_change_can_be_undone(tmp_path: P
         "changes": {"every": {"from": "30m", "to": None}, "sites": {"from": ["b.vn", "c.vn"], "to": None}},
     }
     assert [error.split(": ", 1)[1].strip() for error in refused] == [
-        'corpus-worker.toml: sources[1].pages: found "x"; expected a valid integer',
+        'corpus-worker.toml: sources[1].pages: found "x"; expected a whole number, without quotation marks',
         "sources edit a: write each change as KEY=VALUE, such as every=30m",
         "sources edit a: a source keeps its name, under which its history is stored",
         "no source is called b; the configuration has a",

@@ -212,9 +212,15 @@ def _parse_json(text: str, name: str, *, place: Sequence[str]) -> object:
 
 def _environment_names() -> Iterator[str]:
     """Yield the names of all variables that can override a setting."""
-    for section, part in Settings.model_fields.items():
-        if isinstance(part.annotation, type) and issubclass(part.annotation, Section):
-            yield from (f"{PREFIX}{section}__{key}".upper() for key in part.annotation.model_fields)
+    for section, part in _tables():
+        yield from (f"{PREFIX}{section}__{key}".upper() for key in part.model_fields)
+
+
+def _tables() -> Iterator[tuple[str, type[Section]]]:
+    """Yield the name and the section of every `[table]`, not of the lists of tables."""
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield name, field.annotation
 
 
 def _error_messages(error: ValidationError, path: Path, overrides: Mapping[tuple[str, str], object]) -> Iterator[str]:
@@ -223,7 +229,7 @@ def _error_messages(error: ValidationError, path: Path, overrides: Mapping[tuple
         where = _key_path(problem["loc"])
         origin = "environment" if problem["loc"][:2] in overrides else str(path)
         if problem["type"] == "extra_forbidden":
-            yield f"{origin}: {where}: unknown key; expected {_known_keys(problem['loc'])}"
+            yield f"{origin}: {where}: {_unknown_key(problem['loc'])}"
         elif problem["type"] == "missing":
             yield f"{origin}: {where}: missing; it is required"
         elif isinstance(problem["input"], dict | Section):
@@ -235,18 +241,22 @@ def _error_messages(error: ValidationError, path: Path, overrides: Mapping[tuple
 
 def _key_path(location: Sequence[int | str]) -> str:
     """Return the path of a key as shown to users: `sources[2].kind`, counting from 1."""
-    parts = [f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location]
+    parts = [f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location if part != "[key]"]
     return "".join(parts).lstrip(".")
 
 
-def _known_keys(location: Sequence[int | str]) -> str:
-    """Return a list of the keys that are allowed where an unknown one was found."""
+def _unknown_key(location: Sequence[int | str]) -> str:
+    """Return what may have been meant by a key that does not exist, and the keys that do."""
     model: object = Settings
     for part in location[:-1]:
         if isinstance(part, str) and isinstance(model, type) and issubclass(model, Section):
             model = _section_in(model.model_fields[part].annotation)
     known = sorted(model.model_fields) if isinstance(model, type) and issubclass(model, Section) else []
-    return "one of " + ", ".join(known)
+    written = str(location[-1])
+    near = get_close_matches(written.lower().replace("-", "_"), known, n=1, cutoff=_SIMILAR_WITH_PREFIX)
+    elsewhere = [f"[{name}]" for name, part in _tables() if written in part.model_fields]
+    hint = f"did you mean {near[0]}? " if near else f"it is a key of {' and '.join(elsewhere)}; " if elsewhere else ""
+    return f"unknown key; {hint}expected one of {', '.join(known)}"
 
 
 def _section_in(annotation: object) -> object:
@@ -255,11 +265,38 @@ def _section_in(annotation: object) -> object:
     return next(within, annotation)
 
 
+_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "string": "a text in quotation marks",
+        "bool": "true or false",
+        "int": "a whole number",
+        "float": "a number",
+        "tuple": 'a list in brackets, such as ["…", "…"]',
+        "dict": 'a table in braces, such as {{"…" = "…"}}',
+        "greater_than": "a number above {gt:g}",
+        "greater_than_equal": "a number of {ge:g} or more",
+        "less_than_equal": "a number of at most {le:g}",
+    }
+)
+"""What is allowed, by the kind of error: pydantic's own words name types of Python."""
+
+
 def _expected(problem: ErrorDetails) -> str:
-    """Return what is allowed: the text of our own ValueError, or pydantic's message without its prefix."""
-    if problem["type"] == "value_error":
+    """Return what is allowed, in the words of a person who writes TOML."""
+    kind, place = problem["type"], problem["loc"]
+    if kind == "value_error":
         return str(problem["ctx"]["error"])
-    return problem["msg"].removeprefix("Input should be ")
+    if kind == "literal_error":
+        return str(problem["ctx"]["expected"]).replace("'", '"')
+    if kind == "model_type":
+        name = ".".join(str(part) for part in place if isinstance(part, str))
+        return f"a table [[{name}]]" if "sources" in place else f"a table [{name}]"
+    if kind == "tuple_type" and place == ("sources",):
+        return "tables [[sources]]"
+    name = kind.removesuffix("_type").removesuffix("_parsing")
+    words = _WORDS.get(name, problem["msg"].removeprefix("Input should be ")).format(**problem.get("ctx", {}))
+    is_quoted = name in {"int", "float", "bool"} and kind.endswith("_type") and isinstance(problem["input"], str)
+    return f"{words}, without quotation marks" if is_quoted else words
 
 
 def _quoted(value: object, *, place: Sequence[int | str] = ()) -> str:

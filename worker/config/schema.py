@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from worker.config.sources import FilterRules, Section, SourceSettings
 from worker.config.types import (
@@ -20,6 +20,7 @@ from worker.config.types import (
     Language,
     Listen,
     Network,
+    OptionalWord,
     PasswordHash,
     Paths,
     Purpose,
@@ -31,6 +32,7 @@ from worker.config.types import (
     Word,
     format_duration,
     is_loopback,
+    matching,
 )
 from worker.errors import UsageError
 
@@ -52,21 +54,32 @@ class StoreSettings(Section):
     keep_pages: Duration | None = None  # None: raw pages are kept forever
 
 
+def _auto_or_bool(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError('"auto", true or false') from None
+
+
+Clean = Annotated[Literal["auto"] | bool, WrapValidator(_auto_or_bool)]
+
+
 class SeedSettings(Section):
     """The files of the seed corpus, and how their rows are read; an empty `path`: there are none."""
 
     path: Paths = ("seeds",)  # files, folders and globs
     columns: dict[SeedField, str] = Field(default_factory=dict)  # names of columns; those not given have usual names
-    clean: Literal["auto"] | bool = "auto"  # True: the texts were scraped, with other matter around the article
+    clean: Clean = "auto"  # True: the texts were scraped, with other matter around the article
 
 
+AgentName = Annotated[str, matching(r"[\x20-\x7e]+", "printable ASCII characters, at least one")]
 _DEFAULT_AGENT: Final = "corpus-worker/1.0 (+https://example.org/about-our-crawler)"
 
 
 class FetchSettings(Section):
     """How pages are fetched."""
 
-    user_agent: Annotated[str, Field(min_length=1, pattern=r"^[\x20-\x7e]+$")] = _DEFAULT_AGENT
+    user_agent: AgentName = _DEFAULT_AGENT
     per_host_delay: DurationOrZero = timedelta(seconds=2)  # a longer Crawl-delay in robots.txt is used instead
     per_host_connections: Annotated[int, Field(ge=1, le=16)] = 1
     max_connections: Annotated[int, Field(ge=1, le=1000)] = 32  # over all hosts
@@ -195,7 +208,7 @@ class WebSettings(Section):
     read_only: bool = False  # True: nothing can be changed on the pages
     hosts: tuple[Word, ...] = Field(default=(), strict=False)  # accepted Host headers besides addresses and localhost
     password_hash: PasswordHash = ""  # of the password for the pages; empty: none on loopback, no pages elsewhere
-    trusted_user_header: Word | Literal[""] = ""  # in which a trusted proxy names the user it has let in
+    trusted_user_header: OptionalWord = ""  # in which a trusted proxy names the user it has let in
     trusted_proxies: tuple[Network, ...] = Field(default=(), strict=False)  # whose headers are believed
 
     @model_validator(mode="after")

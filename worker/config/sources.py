@@ -11,20 +11,21 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from worker.charset.characters import fold
 from worker.config.types import (
-    AddressPattern,
     Archive,
     Cron,
     Duration,
-    Host,
     Pattern,
-    Phrase,
     Since,
     TimeZone,
     WebAddress,
     Word,
+    matching,
 )
+from worker.errors import SourceError
 from worker.models import Source, SourceOptions
+from worker.urls import host_of
 
 DEFAULT_TIMEZONE: Final = "Asia/Ho_Chi_Minh"
 _LOCAL_KINDS: Final = ("files", "warc")
@@ -90,11 +91,57 @@ def _proxy_address(value: str) -> str:
     return value
 
 
+SourceName = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
+        'a name of at most 100 letters, digits, ".", "_" and "-" that begins with a letter or a digit',
+    ),
+]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Secret = Annotated[str, AfterValidator(_secret)]
 """The name of an environment variable that holds a secret, as `env:NAME`, or empty."""
 ProxyAddress = Annotated[str, AfterValidator(_proxy_address)]
+
+
+def _phrase(value: str) -> str:
+    """Return words to look for, which need a letter or digit; raises ValueError."""
+    if not fold(value):
+        raise ValueError('words or a name with letters or digits, such as "xổ số"')
+    return value
+
+
+def _bare_host(value: str) -> str:
+    """Return a host without port in its normal form; raises ValueError."""
+    try:
+        host = host_of(f"https://{value}/") if re.fullmatch(r"[\w.-]{1,253}", value) else ""
+    except SourceError:
+        host = ""
+    if not host:
+        raise ValueError('a host such as "news.example", which stands for the hosts below it as well')
+    return host
+
+
+def _address_pattern(value: str) -> str:
+    """Return a pattern of addresses: a host or `*`, and a path in which `*` stands for any text; raises ValueError."""
+    host, slash, path = value.partition("/")
+    wrong = (
+        'a host, or "*" for any, and a path in which * stands for any text, without "https://": '
+        '"news.example/video/*", "*/video/*"'
+    )
+    if not slash or any(map(str.isspace, path)):
+        raise ValueError(wrong)
+    try:
+        return f"{host if host == '*' else _bare_host(host)}/{path}"
+    except ValueError:
+        raise ValueError(wrong) from None
+
+
+Phrase = Annotated[str, AfterValidator(_phrase)]
+"""Words that are looked for in titles and texts, or the name of a section."""
+Host = Annotated[str, AfterValidator(_bare_host)]
+AddressPattern = Annotated[str, AfterValidator(_address_pattern)]
 
 
 class Section(BaseModel):
@@ -115,7 +162,7 @@ class FilterRules(Section):
 class SourceSettings(Section):
     """One configured source: a `[[sources]]` table."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    name: SourceName
     kind: Literal["feed", "sitemap", "listing", "urls", "files", "warc"]
     url: str = ""  # exactly one of url and path
     path: str = ""

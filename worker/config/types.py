@@ -16,10 +16,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
-from worker.charset.characters import fold
-from worker.errors import SourceError
+from worker.models.articles import SAME_LANGUAGE
 from worker.schedule.poll_interval import check_cron
-from worker.urls import host_of, is_web_address
+from worker.urls import is_web_address
 
 # Parsing and formatting of durations ("15m") and sizes ("10MB") as written in the configuration and on pages.
 
@@ -194,9 +193,21 @@ def _listen(value: str) -> str:
     return value
 
 
+LANGUAGE: Final = re.compile(
+    r"a[abefkmnrsvyz]|b[aegimnors]|c[aehorsuvy]|d[aevz]|e[elnostu]|f[afijory]|g[adlnuv]|h[aeiortuyz]|"
+    r"i[adegikostu]|j[av]|k[agijklmnorsuvwy]|l[abginotuv]|m[ghiklnrsty]|n[adeglorvy]|o[cjmrs]|p[ailst]|"
+    r"q[u]|r[mnouw]|s[acdegiklmnoqrstuvw]|t[aeghiklnorstwy]|u[gkrz]|v[eio]|w[ao]|x[h]|y[io]|z[ahu]"
+    r"|ace|ary|arz|bcl|crh|ext|fuv|gcf|gcr|gom|grc|gug|guw|hbo|kab|kik|lij|ltg|nso|pcm|sdh|uzs|vec|wuu|yue|zxx"
+)
+"""The codes of ISO 639-1 without those of `SAME_LANGUAGE`, then of other languages that the worker can tell."""
+
+
 def _language(value: str) -> str:
-    if not re.fullmatch(r"[a-z]{2,3}", value):
-        raise ValueError('a language code such as "vi" or "en"')
+    """Return the code of a language; raises ValueError for one that no article can have."""
+    if value in SAME_LANGUAGE:
+        raise ValueError(f'"{SAME_LANGUAGE[value]}", the code that articles in this language have')
+    if not LANGUAGE.fullmatch(value):
+        raise ValueError('the code of a language (ISO 639-1) such as "vi" or "en"')
     return value
 
 
@@ -224,39 +235,6 @@ def _archive(value: str) -> str:
     if value and not (re.match(r"https?://[^/\s]", value) and "year" in named and named <= _DATE_PARTS):
         raise ValueError('an address with {year}, and perhaps {month} and {day}: "https://bao.vn/{year}/{month}/{day}"')
     return value
-
-
-def _phrase(value: str) -> str:
-    """Return words to look for, which need a letter or digit; raises ValueError."""
-    if not fold(value):
-        raise ValueError('words or a name with letters or digits, such as "xổ số"')
-    return value
-
-
-def _bare_host(value: str) -> str:
-    """Return a host without port in its normal form; raises ValueError."""
-    try:
-        host = host_of(f"https://{value}/") if re.fullmatch(r"[\w.-]{1,253}", value) else ""
-    except SourceError:
-        host = ""
-    if not host:
-        raise ValueError('a host such as "news.example", which stands for the hosts below it as well')
-    return host
-
-
-def _address_pattern(value: str) -> str:
-    """Return a pattern of addresses: a host or `*`, and a path in which `*` stands for any text; raises ValueError."""
-    host, slash, path = value.partition("/")
-    wrong = (
-        'a host, or "*" for any, and a path in which * stands for any text, without "https://": '
-        '"news.example/video/*", "*/video/*"'
-    )
-    if not slash or any(map(str.isspace, path)):
-        raise ValueError(wrong)
-    try:
-        return f"{host if host == '*' else _bare_host(host)}/{path}"
-    except ValueError:
-        raise ValueError(wrong) from None
 
 
 def _cron(value: str) -> str:
@@ -333,6 +311,18 @@ def _require_day(value: object) -> object:
     return read
 
 
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """Return the check that the whole of a text has a form; `expected` describes it."""
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(expected)
+        return value
+
+    return AfterValidator(check)
+
+
 # The field types. Each parses the text of the configuration, checks it, and is written back in the same form by
 # `config check`.
 _WRITE_DURATION: Final = PlainSerializer(format_duration, return_type=str)
@@ -366,14 +356,11 @@ Listen = Annotated[str, AfterValidator(_listen)]
 """A local address and port to listen on, or empty."""
 PasswordHash = Annotated[str, AfterValidator(_password_hash)]
 Language = Annotated[str, AfterValidator(_language)]
-Signal = Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")]
-Word = Annotated[str, Field(pattern=r"^[^\s,]+$")]
+Signal = Annotated[str, matching(r"[a-z][a-z-]*", 'the name of a signal such as "noai" or "ai-train"')]
+Word = Annotated[str, matching(r"[^\s,]+", "a word without blanks and commas")]
+OptionalWord = Annotated[str, matching(r"[^\s,]*", "a word without blanks and commas")]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-Phrase = Annotated[str, AfterValidator(_phrase)]
-"""Words that are looked for in titles and texts, or the name of a section."""
-Host = Annotated[str, AfterValidator(_bare_host)]
-AddressPattern = Annotated[str, AfterValidator(_address_pattern)]
 Cron = Annotated[str, AfterValidator(_cron)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 Https = Annotated[str, AfterValidator(_https)]

@@ -18,6 +18,7 @@ from worker.errors import ExtractError, FetchBlocked
 from worker.extract.document import Document
 from worker.extract.ipc import ExtractRules
 from worker.models import Rights, signal_statements, strictest, usage_statements
+from worker.models.articles import SAME_LANGUAGE
 from worker.urls import refresh_target
 
 _GONE = re.compile(
@@ -203,8 +204,6 @@ _VIETNAMESE = re.compile("[ơưấầẩẫậắằẳẵặếềểễệố�
 _VIETNAMESE_SHARE = 0.06
 """Of the characters of Vietnamese articles .07 to .15 are these letters (measured on 223), which hardly any other
 language has. They settle it twenty times as fast as the model, which counts for seeds by the million."""
-# Several codes for one written language.
-_SAME_LANGUAGE = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl"}
 
 
 class LanguageDetector:
@@ -249,4 +248,4 @@ def primary_language(code: str) -> str:
     primary = code.strip().lower().replace("_", "-").partition("-")[0]
     if not (primary.isascii() and primary.isalpha() and 2 <= len(primary) <= 3):
         return ""
-    return _SAME_LANGUAGE.get(primary, primary)
+    return SAME_LANGUAGE.get(primary, primary)

@@ -359,6 +359,8 @@ class Verdict:
         return State.DUPLICATE if refused or self.relation in _DUPLICATES else State.STORED
 
 
+SAME_LANGUAGE: Final = MappingProxyType({"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl"})
+"""Several codes for one written language, each with the one that articles have."""
 FILTERED: Final = "filtered"
 """The reason of an outcome that a rule of the configuration's `[filter]` decided."""
 
