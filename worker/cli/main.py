@@ -93,6 +93,8 @@ def main() -> None:
     gc.set_threshold(_COLLECT_AFTER)
     # numpy's BLAS threads bring no speed here, and their memory is allocated when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # There are no plugins of pydantic's here, and it would read the entry points of every installed package for them.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         sys.exit(_run())
     except click.ClickException as exc:

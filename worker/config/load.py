@@ -10,16 +10,16 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from worker.config.schema import Settings
+from worker.config.schema import Settings, require_distinct
 from worker.config.sources import Section
 from worker.errors import ConfigurationError
 
@@ -85,10 +85,34 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
                 f"{path}: {section}: found {_quoted(part, place=(section,))}; expected a table [{section}]"
             )
         part[key] = value
+    settings, problems = _validated(values)
+    if problems:
+        raise ConfigurationError("\n".join(_error_messages(problems, path, overrides)))
+    return settings
+
+
+def _validated(values: Mapping[str, object]) -> tuple[Settings, Sequence[ErrorDetails]]:
+    """Return the settings with each section that is given validated alone, and everything that is wrong with them.
+
+    Sections that are not given have their defaults, for which no validator is built.
+    """
+    sections: dict[str, Any] = {}
+    problems: list[ErrorDetails] = []
+    for name, found in values.items():
+        if name not in Settings.model_fields:
+            problems.append({"type": "extra_forbidden", "loc": (name,), "msg": "", "input": found})
+            continue
+        try:
+            sections[name] = TypeAdapter(Settings.model_fields[name].rebuild_annotation()).validate_python(found)
+        except ValidationError as exc:
+            problems += [{**problem, "loc": (name, *problem["loc"])} for problem in exc.errors()]
+    settings = Settings.model_construct(**sections)
     try:
-        return Settings.model_validate(values)
-    except ValidationError as exc:
-        raise ConfigurationError("\n".join(_error_messages(exc, path, overrides))) from exc
+        require_distinct(settings.sources)
+    except ValueError as exc:
+        error: ErrorDetails = {"type": "value_error", "loc": (), "msg": "", "input": {}, "ctx": {"error": exc}}
+        problems.append(error)
+    return settings, problems
 
 
 def to_toml(settings: Settings) -> str:
@@ -223,9 +247,11 @@ def _tables() -> Iterator[tuple[str, type[Section]]]:
             yield name, field.annotation
 
 
-def _error_messages(error: ValidationError, path: Path, overrides: Mapping[tuple[str, str], object]) -> Iterator[str]:
+def _error_messages(
+    problems: Iterable[ErrorDetails], path: Path, overrides: Mapping[tuple[str, str], object]
+) -> Iterator[str]:
     """Yield one message for each problem that pydantic found."""
-    for problem in error.errors():
+    for problem in problems:
         where = _key_path(problem["loc"])
         origin = "environment" if problem["loc"][:2] in overrides else str(path)
         if problem["type"] == "extra_forbidden":

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated, Final, Literal, Self
 
@@ -135,8 +136,8 @@ class RightsSettings(Section):
 class FilterSettings(Section):
     """Which articles are rejected: those that `block` matches, and those that a list of `keep` does not match."""
 
-    keep: FilterRules = FilterRules()
-    block: FilterRules = FilterRules()
+    keep: FilterRules = Field(default_factory=FilterRules.model_construct)
+    block: FilterRules = Field(default_factory=FilterRules.model_construct)
 
 
 class DedupeSettings(Section):
@@ -236,31 +237,36 @@ class LogSettings(Section):
     format: Literal["auto", "console", "json"] = "auto"
 
 
+def require_distinct(sources: Iterable[SourceSettings]) -> None:
+    """Check that the names of sources differ, as the store identifies sources by them; raises ValueError."""
+    seen: set[str] = set()
+    for source in sources:
+        if source.name in seen:
+            raise ValueError(f'source names that differ (found "{source.name}" twice)')
+        seen.add(source.name)
+
+
 class Settings(Section):
     """The whole configuration."""
 
-    store: StoreSettings = StoreSettings()
-    seeds: SeedSettings = SeedSettings()
-    fetch: FetchSettings = FetchSettings()
-    extract: ExtractSettings = ExtractSettings()
-    rights: RightsSettings = RightsSettings()
-    filter: FilterSettings = FilterSettings()
-    dedupe: DedupeSettings = DedupeSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
-    daemon: DaemonSettings = DaemonSettings()
-    web: WebSettings = WebSettings()
-    notify: NotifySettings = NotifySettings()
-    log: LogSettings = LogSettings()
+    store: StoreSettings = Field(default_factory=StoreSettings.model_construct)
+    seeds: SeedSettings = Field(default_factory=SeedSettings.model_construct)
+    fetch: FetchSettings = Field(default_factory=FetchSettings.model_construct)
+    extract: ExtractSettings = Field(default_factory=ExtractSettings.model_construct)
+    rights: RightsSettings = Field(default_factory=RightsSettings.model_construct)
+    filter: FilterSettings = Field(default_factory=FilterSettings.model_construct)
+    dedupe: DedupeSettings = Field(default_factory=DedupeSettings.model_construct)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings.model_construct)
+    daemon: DaemonSettings = Field(default_factory=DaemonSettings.model_construct)
+    web: WebSettings = Field(default_factory=WebSettings.model_construct)
+    notify: NotifySettings = Field(default_factory=NotifySettings.model_construct)
+    log: LogSettings = Field(default_factory=LogSettings.model_construct)
     sources: tuple[SourceSettings, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        """Check that the names of sources differ: the store identifies sources by them."""
-        seen: set[str] = set()
-        for source in self.sources:
-            if source.name in seen:
-                raise ValueError(f'source names that differ (found "{source.name}" twice)')
-            seen.add(source.name)
+        """Check that the names of sources differ."""
+        require_distinct(self.sources)
         return self
 
     @property

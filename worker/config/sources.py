@@ -145,9 +145,12 @@ AddressPattern = Annotated[str, AfterValidator(_address_pattern)]
 
 
 class Section(BaseModel):
-    """Base class of all sections: unknown keys and values of another type are errors."""
+    """Base class of all sections: unknown keys and values of another type are errors.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    Its validator is built when it is first used: most commands read a few sections, and building all takes longer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class FilterRules(Section):
