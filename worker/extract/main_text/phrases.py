@@ -96,11 +96,21 @@ _AGO = re.compile(
     re.IGNORECASE,
 )
 
+# `2026-11-30 08:05`, `30.11.`, `(2026年11月30日 08时05分)`, `12/3/26 8:05 PM`, ` | `.
+_DATE_OR_MARK = re.compile(
+    r"[\W_]*|(?=.*\d(?:[-/:年월]|\.\d\d?\.))(?:[\W\d_年月日時时分秒년월일시분]|(?<=[\d ])[ap]m\b)*", re.IGNORECASE
+)
+
 
 def strip_age(line: str) -> str | None:
     """Return a line without the age ("3 hours ago") at its end; None if it has none."""
     found = _AGO.search(line[-60:])
     return None if found is None else line[: len(line) - len(line[-60:]) + found.start()].strip(" \t|·•-–—,")
+
+
+def is_date_or_mark(text: str) -> bool:
+    """Return whether a text is only a date in figures, an age ("3 hours ago"), or a mark between links."""
+    return _DATE_OR_MARK.fullmatch(text) is not None or strip_age(text) == ""
 
 
 def is_block_heading(line: str) -> bool:

@@ -10,7 +10,7 @@ from lxml.etree import strip_elements
 from lxml.html import HtmlElement
 
 from worker.extract.explain import Trace
-from worker.extract.main_text.phrases import is_comment_heading, mentions_comments
+from worker.extract.main_text.phrases import is_comment_heading, is_date_or_mark, mentions_comments
 from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity
 
 # The running text of smaller boxes is not counted, to save time. Chosen, not measured: two or three sentences.
@@ -293,6 +293,9 @@ _MIN_LINKS = 3
 _MIN_LINK_SHARE = 0.8
 # Table cells and rows are not in this list: a table of linked names belongs to the article.
 _BOX_TAGS = frozenset({"ul", "ol", "dl", "div", "section", "aside", "header", "article", "center", "li", "figure"})
+_TABLE_TAGS = frozenset({"table", "tr", "td"})
+# A box with less text in links is none, however many dates it has. Chosen, not measured.
+_MIN_DATED_LINK_SHARE = 0.4
 # A box with a block of so much unlinked text is no link block, so many teasers side by side are one. Chosen, not
 # measured.
 _MIN_OWN_PROSE_CHARS = 100
@@ -319,7 +322,8 @@ def remove_link_blocks(
     `url` is the page's own address.
     """
     own = [p.element for p in blocks if _is_own_prose(p) and p.element not in teasers]
-    boxes = (_link_boxes(density) | _teaser_rows(teasers.values())) - _ancestors(own)
+    tags = _BOX_TAGS | _TABLE_TAGS if _is_laid_out_in_tables(own) else _BOX_TAGS
+    boxes = (_link_boxes(density, tags) | _teaser_rows(teasers.values())) - _ancestors(own)
     # In page order, in which `--explain` shows them.
     ordered = (element for element in density.elements if element in boxes)
     outermost = [box for box in ordered if not any(ancestor in boxes for ancestor in box.iterancestors())]
@@ -367,12 +371,31 @@ def _host(url: str) -> str:
     return url.partition("//")[2].partition("/")[0].lower().removeprefix("www.").removeprefix("m.")
 
 
-def _link_boxes(density: TextDensity) -> set[HtmlElement]:
-    return {
-        box
-        for box, links in density.links.items()
-        if links >= _MIN_LINKS and density.linked[box] >= _MIN_LINK_SHARE * density.chars[box] and box.tag in _BOX_TAGS
-    }
+def _is_laid_out_in_tables(own: Sequence[HtmlElement]) -> bool:
+    """Return whether most of the running text is in table cells, so that the page's menus are, too."""
+    in_cells = sum(block.tag == "td" or next(block.iterancestors("td"), None) is not None for block in own)
+    return 2 * in_cells > len(own)
+
+
+def _link_boxes(density: TextDensity, tags: Collection[str]) -> set[HtmlElement]:
+    """Return the boxes with at least three links and hardly any text beside these but dates."""
+    found = set()
+    for box, links in density.links.items():
+        if links < _MIN_LINKS or box.tag not in tags:
+            continue
+        missing = _MIN_LINK_SHARE * density.chars[box] - density.linked[box]
+        if missing <= 0 or (
+            density.linked[box] >= _MIN_DATED_LINK_SHARE * density.chars[box]
+            and missing <= _MIN_LINK_SHARE * _dated_chars(box)
+        ):
+            found.add(box)
+    return found
+
+
+def _dated_chars(box: HtmlElement) -> int:
+    """Return how many characters of a box are dates, ages ("3 hours ago") and marks between its links."""
+    pieces = (text for part in box.iter("*") for text in (None if part.tag == "a" else part.text, part.tail) if text)
+    return sum(len(flat) for piece in pieces if (flat := " ".join(piece.split())) and is_date_or_mark(flat))
 
 
 def _teaser_rows(teasers: Iterable[HtmlElement]) -> set[HtmlElement]:

@@ -167,6 +167,33 @@ def test_headlines_of_other_articles_below_the_text_are_dropped(below: str) -> N
     assert text.startswith(WHOLE)
 
 
+def _linked_rows(beside: str) -> str:
+    return "".join(
+        f'<li><h4><a href="/tin-{each}">Bài báo khác số {each} cũng nói về tiền</a></h4><span>{beside}</span></li>'
+        for each in range(5)
+    )
+
+
+@pytest.mark.parametrize("date", ["2026-09-06 20:51", "（2026年9月6日 20:51PM）", "6/9/2026 | 8:51 PM", "3 giờ trước"])
+def test_links_with_dates_beside_them_are_a_link_block(date: str) -> None:
+    assert read(news_page(body=article_body(after=f"<ul>{_linked_rows(date)}</ul>"))).text == WHOLE
+
+
+def test_links_with_words_or_figures_beside_them_are_text() -> None:
+    for beside in ("4.00 | 12", "giá 3 triệu"):
+        assert "số 4" in read(news_page(body=article_body(inside=f"<ul>{_linked_rows(beside)}</ul>"))).text
+
+
+def test_menus_of_a_page_laid_out_in_tables_are_link_blocks() -> None:
+    links = "".join(f'<td><a href="/muc-{each}">Chuyên mục thứ {each}</a></td>' for each in range(6))
+    names = "".join(f'<tr><td><a href="/doi-{each}">Đội bóng số {each}</a></td></tr>' for each in range(6))
+    text = "".join(f"<p>{each}</p>" for each in (LEAD, *PARAGRAPHS))
+    layout = f"<table><tr>{links}</tr></table><table><tr><td>{text}</td></tr></table><table><tr>{links}</tr></table>"
+
+    assert "Chuyên mục" not in read(news_page(body=layout)).text
+    assert "Đội bóng số 5" in read(news_page(body=article_body(inside=f"<table>{names}</table>"))).text
+
+
 def test_a_list_of_short_lines_at_the_end_is_kept() -> None:
     below = "".join(f"<p>{line}</p>" for line in HEADLINES)
 
