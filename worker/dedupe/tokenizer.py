@@ -30,6 +30,8 @@ itself (scripts without spaces); ignored (zero-width characters, soft hyphens). 
 _IN_WORDS = (LETTER, MARK, ALONE)
 TABLE_SIZE = 1 << 16
 """The tables cover the Basic Multilingual Plane; code points beyond it are rare and are classified one by one."""
+_BLOCK = 256  # code points filled in at a time; most alphabets have one or two such blocks
+_NOT_FILLED_IN = 255  # higher than every role
 
 _TONE_DIGITS = {"\u0300": 1, "\u0301": 1 << 3, "\u0303": 1 << 6, "\u0309": 1 << 9, "\u0323": 1 << 12}
 # Letters that have several code points: Persian and Urdu have their own yeh, kaf and heh.
@@ -114,15 +116,22 @@ def fmix64(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 @cache
 def char_tables() -> CharTables:
-    """Return the tables for the Basic Multilingual Plane, built once per process (some tens of milliseconds)."""
-    kinds = np.zeros(TABLE_SIZE, dtype=np.uint8)
-    letters = np.zeros(TABLE_SIZE, dtype=np.uint64)
-    tones = np.zeros(TABLE_SIZE, dtype=np.uint16)
-    for code in range(TABLE_SIZE):
-        kinds[code] = kind = char_kind(chr(code))
-        if kind in _IN_WORDS:
-            letters[code], tones[code] = fold_char(chr(code))
-    return _freeze_tables(kinds, letters, tones)
+    """Return the tables for the Basic Multilingual Plane, whose blocks are filled in by `_fill_blocks`."""
+    return CharTables(
+        kinds=np.full(TABLE_SIZE, _NOT_FILLED_IN, dtype=np.uint8),
+        letters=np.zeros(TABLE_SIZE, dtype=np.uint64),
+        tones=np.zeros(TABLE_SIZE, dtype=np.uint16),
+    )
+
+
+def _fill_blocks(tables: CharTables, codes: NDArray[np.uint32]) -> None:
+    """Fill in the blocks of the given code points. All blocks would take a second, those of a language some ms."""
+    for block in np.unique(codes // _BLOCK).tolist():
+        start, stop = block * _BLOCK, (block + 1) * _BLOCK
+        found = char_tables_of(np.arange(start, stop, dtype=np.uint32))
+        tables.letters[start:stop], tables.tones[start:stop] = found.letters, found.tones
+        # The kinds come last: another thread uses a code point as soon as its kind is there.
+        tables.kinds[start:stop] = found.kinds
 
 
 def char_tables_of(codes: NDArray[np.uint32]) -> CharTables:
@@ -227,14 +236,18 @@ def _classify(
     """Return the role, folded letter and tone of each code point."""
     tables = char_tables()
     places = codes.astype(np.intp)
-    if codes.max(initial=0) < TABLE_SIZE:
-        return tables.kinds.take(places), tables.letters.take(places), tables.tones.take(places)
-    far = codes >= TABLE_SIZE
-    places[far] = 0
-    kinds, letters, tones = tables.kinds.take(places), tables.letters.take(places), tables.tones.take(places)
-    distinct, which = np.unique(codes[far], return_inverse=True)
-    rare = char_tables_of(distinct)
-    kinds[far], letters[far], tones[far] = rare.kinds[which], rare.letters[which], rare.tones[which]
+    far = np.flatnonzero(codes >= TABLE_SIZE) if codes.max(initial=0) >= TABLE_SIZE else None
+    if far is not None:
+        places[far] = 0
+    kinds = tables.kinds.take(places)
+    if kinds.max(initial=0) == _NOT_FILLED_IN:
+        _fill_blocks(tables, places[kinds == _NOT_FILLED_IN].astype(np.uint32))
+        kinds = tables.kinds.take(places)
+    letters, tones = tables.letters.take(places), tables.tones.take(places)
+    if far is not None:
+        distinct, which = np.unique(codes[far], return_inverse=True)
+        rare = char_tables_of(distinct)
+        kinds[far], letters[far], tones[far] = rare.kinds[which], rare.letters[which], rare.tones[which]
     return kinds, letters, tones
 
 

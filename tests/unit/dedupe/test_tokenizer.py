@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.dedupe.tokenizer import shingles, sorted_unique, tokenize
+from worker.dedupe.tokenizer import char_tables, char_tables_of, shingles, sorted_unique, tokenize
 
 
 def cut(text: str) -> list[str]:
@@ -121,3 +121,17 @@ def test_five_megabytes_are_split_in_seconds(text: str) -> None:
     shingles(tokenize(text).hashes)
 
     assert time.process_time() - began < 300
+
+
+def test_the_tables_hold_what_each_code_point_is_whichever_texts_were_read_before() -> None:
+    texts = ["Việt Nam – hoà", "мир, 中 ไทย 한국 ١٢", "𝔘𠀀 x 😀", "Ωmega Straße"]
+    char_tables.cache_clear()
+    for text in texts:
+        tokenize(text)
+    codes = np.array([ord(each) for each in "".join(texts) if ord(each) < 1 << 16], dtype=np.uint32)
+
+    tables, expected = char_tables(), char_tables_of(codes)
+
+    for name in ("kinds", "letters", "tones"):
+        assert getattr(tables, name)[codes].tolist() == getattr(expected, name).tolist()
+    assert tables.kinds[0x1000] not in expected.kinds  # no text had Burmese, so its block is not filled in
