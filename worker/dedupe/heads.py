@@ -105,7 +105,7 @@ def choose_head(
     if relation is Relation.REVISION:
         return _choose_newest(candidate, head)
     if relation is Relation.CONTAINED:
-        return HeadChoice(is_head=False, reason="it has all of the other and more")
+        return HeadChoice(is_head=False, reason="a stored text has all of it and more")
     if relation is Relation.CONTAINS:
         return (
             HeadChoice(is_head=True, reason="the publisher's fuller text") if own else _choose_fuller(measure_added())

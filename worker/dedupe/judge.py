@@ -55,6 +55,10 @@ hand: a copy under another URL differs in a byline or a caption at most."""
 _COMMON_CLUSTERS, _MIN_RARE_SHARE = 3, 0.15
 """At least this share of the words that two texts share must be in fewer other clusters (docs/dedupe.md,
 "Verdicts")."""
+_MIN_WITH_HEAD = 0.01
+"""The least probability with the head at which an article is compared with the other members of a cluster. Chosen by
+hand: it saves comparisons with clusters that have next to nothing in common with the article."""
+_BY_MEMBER = "one item with another text of the cluster"
 _REWRITES = frozenset({Relation.COPY, Relation.CONTAINS})
 _RANK = {
     Relation.REVISION: 0,
@@ -96,22 +100,26 @@ def judge(
 ) -> Verdict:
     """Compare an article with the cluster heads among its neighbours and return the verdict of the closest relation.
 
+    If it is not one item with any of them, it is compared with the members as well that the index found.
     `prepare_text` prepares a text and its title for comparison.
     """
     if not neighbours:
         return Verdict(relation=Relation.UNIQUE, head=True)
     criteria = _Criteria(settings=settings, model=model)
     text = _published_text(article, prepare_text)
-    matches = [
-        _compare_neighbour(text, neighbour, prepare_text) for neighbour in neighbours if _worth_judging(neighbour)
+    heads = [_compare_neighbour(text, neighbour, prepare_text) for neighbour in neighbours if _worth_judging(neighbour)]
+    found = [_judge_neighbour(article, text, match, heads, criteria) for match in heads]
+    members = [
+        _compare_neighbour(text, neighbour, prepare_text)
+        for neighbour in neighbours
+        if neighbour.cluster in _open_clusters(heads, found, criteria) and not _worth_judging(neighbour)
     ]
-    considered = sorted(
-        (_judge_neighbour(article, text, match, matches, criteria) for match in matches), key=_closeness
-    )
+    found += _joined_members(article, text, members, heads, criteria)
+    considered = sorted(found, key=_closeness)
     if not considered or considered[0].relation is Relation.UNIQUE:
         return Verdict(relation=Relation.UNIQUE, head=True, considered=tuple(considered))
     best = considered[0]
-    choice = _choose_head(article, text, best, matches, keep=settings.keep)
+    choice = _choose_head(article, text, best, [*heads, *members], keep=settings.keep)
     return Verdict(
         relation=best.relation,
         head=choice.is_head,
@@ -122,8 +130,39 @@ def judge(
 
 
 def _worth_judging(neighbour: Neighbour) -> bool:
-    # An article is compared with cluster heads only: chains of members would join texts that are not alike.
+    # The members of a cluster are compared only if its head leaves the matter open: a chain of members would join
+    # texts that are not alike.
     return neighbour.head or bool(neighbour.marked)
+
+
+def _open_clusters(
+    heads: Sequence[_ComparedNeighbour], found: Sequence[Comparison], criteria: _Criteria
+) -> frozenset[int]:
+    """Return the clusters that an article joins if it is one item with a member; none if it joins one by its head.
+
+    Their heads are probably another item, but not certainly, and no other use of the same form.
+    """
+    if any(each.relation in CLUSTER_RELATIONS for each in found):
+        return frozenset()
+    return frozenset(
+        head.neighbour.cluster
+        for head, each in zip(heads, found, strict=True)
+        if each.relation is not Relation.TEMPLATE
+        and each.probability is not None
+        and _MIN_WITH_HEAD <= each.probability < criteria.settings.probability
+    )
+
+
+def _joined_members(
+    article: Article,
+    text: PublishedText,
+    members: Sequence[_ComparedNeighbour],
+    heads: Sequence[_ComparedNeighbour],
+    criteria: _Criteria,
+) -> list[Comparison]:
+    """Return the comparisons with the members of clusters that are one item with the article."""
+    found = (_judge_neighbour(article, text, member, heads, criteria) for member in members)
+    return [replace(each, rule=_BY_MEMBER) for each in found if each.relation in CLUSTER_RELATIONS]
 
 
 def _published_text(item: Article | Neighbour, prepare_text: Callable[[str, str], PreparedText]) -> PublishedText:
@@ -245,12 +284,16 @@ def _choose_head(
     return choose_head(
         head_candidate(article),
         head_candidate(head.neighbour),
-        best.relation if head is joined else containment_relation(head.similarity),
+        best.relation if head is joined or _is_in_member(best) else containment_relation(head.similarity),
         keep=keep,
         measure_added=lambda: measure_addition(text.prepared, head.text.prepared, head.similarity),
         original=head.neighbour.original,
         reworded=head.similarity.ours.raw_share < _MAX_REWRITE_SHARE,
     )
+
+
+def _is_in_member(best: Comparison) -> bool:
+    return best.rule == _BY_MEMBER and best.relation is Relation.CONTAINED
 
 
 def _are_in_one_cluster(one: _ComparedNeighbour, other: _ComparedNeighbour) -> bool:

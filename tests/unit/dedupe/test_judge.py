@@ -318,6 +318,27 @@ def test_members_are_verified_against_the_head_alone() -> None:
     assert judged(article(STORY), neighbour(STORY), member).considered[0].article == 1
 
 
+def test_a_text_that_a_member_has_joins_its_cluster_if_the_head_leaves_that_open() -> None:
+    story = prose(1, sentences=24)
+    head, later = neighbour(story[:12], title="Bốn năm sáu"), article(story[6:20], title="Một hai ba")
+    member = neighbour(story[:20], number=2, cluster=1, head=False, url="https://third.example/2")
+
+    joined, alone = judged(later, head, member), judged(later, head)
+
+    assert alone.relation is Relation.FOLLOWUP
+    assert joined.best is not None
+    assert (joined.relation, joined.best.article, joined.head) == (Relation.CONTAINED, 2, False)
+    assert joined.best.rule == "one item with another text of the cluster"
+
+
+def test_another_use_of_the_heads_form_does_not_join_by_a_member() -> None:
+    form = ("Giá vàng {} triệu, giá bạc {} triệu, giá dầu {} đô " + " ".join(prose(3, sentences=8))).format
+    stored, later = neighbour(form(61, 22, 33)), article(form(71, 32, 33))
+    misprinted = neighbour(form(61, 32, 33), number=2, cluster=1, head=False)
+
+    assert judged(later, misprinted, stored).relation is Relation.TEMPLATE
+
+
 def test_the_closest_of_several_decides() -> None:
     stored: Sequence[Neighbour] = [
         neighbour(OTHER, number=1),
