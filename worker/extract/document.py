@@ -225,7 +225,9 @@ def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     # In microdata, `link` elements can carry values as well.
     for element in islice(tree.iter("meta", "link"), _MAX_META_ELEMENTS):
-        content = clean_line(element.get("content") or "")
+        if not (raw := element.get("content")):
+            continue
+        content = clean_line(raw)
         for attribute in ("name", "property", "itemprop", "http-equiv"):
             name = (element.get(attribute) or "").strip().lower()
             if name and content:
@@ -252,7 +254,6 @@ _MAX_CAPTION_LEVELS = 4
 _find_trails = XPath(
     "//*[contains(@class, 'readcrumb') or contains(@id, 'readcrumb') or contains(@itemtype, 'Breadcr')]"
 )
-_find_tags = XPath("//a[contains(@rel, 'tag')]")
 _find_captions = XPath("//*[contains(@class, 'aption')][not(self::body or self::figure or .//img or .//p)]")
 _PICTURE_URLS = ("src", "data-src", "data-original", "data-lazy-src")
 
@@ -278,8 +279,8 @@ def read_marks(document: Document) -> PageMarks:
     """Return what the markup names. Searches that cannot find anything are left out: each takes half a millisecond."""
     tree, body = document.tree, document.body
     trails = _elements(_find_trails, tree) if b"readcrumb" in body and not document.json_ld.breadcrumbs else []
-    links = _elements(_find_tags, tree) if b'tag"' in body else []
-    tags = (link for link in links if "tag" in (link.get("rel") or "").lower().split())
+    links = (link for link in tree.iter("a") if "tag" in (link.get("rel") or "")) if b'tag"' in body else ()
+    tags = (link for link in islice(links, _MAX_MARKED) if "tag" in (link.get("rel") or "").lower().split())
     return PageMarks(
         breadcrumbs=next(filter(None, map(_trail_steps, trails)), ()),
         tags=tuple(filter(None, map(_short_text, tags))),

@@ -246,7 +246,7 @@ def _why_dropped(block: ArticleBlock, *, title: str, url: str, learned: frozense
 def _shape_reason(block: ArticleBlock) -> str:
     if is_block_heading(block.text) and block.kind != "row":
         return _SHAPE_REASONS[0]
-    if block.kind != "heading" and is_prompt(block.text):
+    if block.kind != "heading" and is_prompt(block.text, block.folded):
         return _SHAPE_REASONS[1]
     if is_cross_link(block.text):
         return _SHAPE_REASONS[2]

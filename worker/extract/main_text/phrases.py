@@ -146,13 +146,16 @@ def is_cross_link(line: str) -> bool:
     return _CROSS_LINK.match(line) is not None or _ARROW.match(line) is not None
 
 
-def is_prompt(line: str) -> bool:
-    """Return whether a line asks the reader to do something: share, subscribe, comment, log in."""
+def is_prompt(line: str, folded: str | None = None) -> bool:
+    """Return whether a line asks the reader to do something: share, subscribe, comment, log in.
+
+    `folded` saves folding the line again.
+    """
     if len(line) >= 220:
         return False
     if _PROMPT.fullmatch(line) is not None:
         return True
-    words = fold(line).split()
+    words = (fold(line) if folded is None else folded).split()
     if _BUTTON_WORDS.issuperset(words):
         return bool(words)
     ends = line.endswith((".", "!", "?", "…")) and len(words) >= _MIN_SENTENCE_WORDS

@@ -98,14 +98,14 @@ def count_running_text(element: HtmlElement) -> int:
 
 
 def sentences_in(element: HtmlElement) -> Iterator[str]:
-    """Yield the pieces of running text in an element, blanks collapsed."""
+    """Yield the pieces of running text in an element, blanks collapsed; an empty one for what is mostly blanks."""
     for part in element.iter("*"):
-        if part.tag in NON_TEXT_TAGS:
-            continue
-        pieces = [] if part.tag == "a" else [part.text]
-        if part is not element:
-            pieces.append(part.tail)
-        yield from filter(None, map(_sentence, pieces))
+        text, tail, tag = part.text, part.tail, part.tag
+        # Most pieces are too short even with their blanks; this runs for every element of a page.
+        if text and len(text) >= MIN_SENTENCE_CHARS and tag != "a" and tag not in NON_TEXT_TAGS:
+            yield _sentence(text)
+        if tail and len(tail) >= MIN_SENTENCE_CHARS and part is not element and tag not in NON_TEXT_TAGS:
+            yield _sentence(tail)
 
 
 def _sentence(piece: str | None) -> str:
@@ -205,7 +205,8 @@ def _separate_labels(tree: HtmlElement) -> None:
 
 def _is_named_comments(box: HtmlElement) -> bool:
     # Neither XPath (three times as slow, docs/extract.md) nor a loop: this runs for every box of a page.
-    if not box.attrib:
+    values = " ".join(box.values())
+    if "comment" not in values and "disqus" not in values and "binhluan" not in values:
         return False
     names = f"{box.get('id')} {box.get('class')}"
     # A commentary is an article.
@@ -234,8 +235,6 @@ def remove_comments(
 
     A box is removed only if it begins with its heading and holds none of the text above.
     """
-    if not mentions_comments(body.text_content()):
-        return
     for heading in list(_comment_headings(body, density)):
         box = _comment_box(heading, density)
         # The box of a nested heading may already be removed.
@@ -245,11 +244,11 @@ def remove_comments(
 
 def _comment_headings(body: HtmlElement, density: TextDensity) -> Iterator[HtmlElement]:
     for element in body.iter(*_COMMENT_HEADING_TAGS):
+        if not 0 < density.chars.get(element, 0) <= _MAX_COMMENT_HEADING_CHARS:
+            continue
         # The phrase is in the element's own text; a count beside it may be in an element of its own.
         own = element.text
-        if not own or not mentions_comments(own) or density.chars.get(element, 0) > _MAX_COMMENT_HEADING_CHARS:
-            continue
-        if is_comment_heading(element.text_content().strip()):
+        if own and mentions_comments(own) and is_comment_heading(element.text_content().strip()):
             yield element
 
 

@@ -97,6 +97,8 @@ MAX_BOX_LEVELS = 4
 _MAX_WEIGHT_CHARS = 600
 # Blocks that agree in so many folded characters repeat each other. Chosen, not measured: about a line of text.
 _KEY_CHARS = 80
+# Characters that a cut through a word, or through a letter and its marks, can change in the folded text before it.
+_CUT_CHARS = 8
 # A plugin for cookie notices names its boxes `cli-…`.
 _COOKIE_LAW_NAME = re.compile(r"\bcli-")
 
@@ -132,7 +134,11 @@ class TextBlock:
             begin += piece
             if len(begin) > 4 * _KEY_CHARS:
                 break
-        return fold(clean_line(begin[: 4 * _KEY_CHARS]))[:_KEY_CHARS]
+        # Half of that is enough, unless it is mostly marks and blanks.
+        folded = fold(clean_line(begin[: 2 * _KEY_CHARS]))
+        if len(folded) <= _KEY_CHARS + _CUT_CHARS:
+            folded = fold(clean_line(begin[: 4 * _KEY_CHARS]))
+        return folded[:_KEY_CHARS]
 
     def _pieces(self) -> Iterator[str]:
         yield self.element.text or ""
