@@ -373,7 +373,7 @@ def _host(url: str) -> str:
 def _is_laid_out_in_tables(own: Sequence[HtmlElement]) -> bool:
     """Return whether most of the running text is in table cells, so that the page's menus are, too."""
     in_cells = sum(block.tag == "td" or next(block.iterancestors("td"), None) is not None for block in own)
-    return 2 * in_cells > len(own)
+    return bool(2 * in_cells > len(own))
 
 
 def _link_boxes(density: TextDensity, tags: Collection[str]) -> set[HtmlElement]:
