@@ -61,6 +61,11 @@ class Visitor:
         self.page.goto(f"{self.site}{path}")
         return self.page
 
+    def type(self, keys: str) -> None:
+        """Press keys on a page that is loaded: before, its script does not listen yet, and nothing has the focus."""
+        self.page.wait_for_load_state("load")
+        self.page.keyboard.type(keys)
+
     def watch(self) -> None:
         """Record what leaves the site, scripts that fail or open a dialogue, and what the policy stopped."""
         self.page.context.on("request", lambda request: self._sent(request.url))

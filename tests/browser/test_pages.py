@@ -168,9 +168,9 @@ def test_a_source_is_paused_and_resumed(visitor: Visitor, config: Path) -> None:
 
 def test_two_pairs_are_reviewed_by_keyboard_and_undone(visitor: Visitor) -> None:
     page = visitor.open("/review")
-    page.keyboard.press("s")
+    visitor.type("s")
     expect(page.get_by_text("1 pair decided: 1 the same, 0 different.")).to_be_visible()
-    page.keyboard.press("d")
+    visitor.type("d")
     expect(page.get_by_text("2 pairs decided: 1 the same, 1 different.")).to_be_visible()
     for left in ("1 pair decided", "Nobody has decided a pair yet"):
         page.get_by_role("button", name="Undo").first.click()
@@ -182,9 +182,9 @@ def test_where_a_password_is_set_a_reader_logs_in(visitor: Visitor, config: Path
     web = settings.web.model_copy(update={"password_hash": hash_password("mật khẩu")})
     with served(WebRun(settings.model_copy(update={"web": web}), listen="127.0.0.1:0", config=config)) as visitor.site:
         page = visitor.open("/articles/1")
-        page.keyboard.type("sai\n")
+        visitor.type("sai\n")
         expect(page.get_by_role("alert")).to_have_text("This password is wrong.")
-        page.keyboard.type("mật khẩu\n")
+        visitor.type("mật khẩu\n")
 
         expect(page.get_by_role("heading", level=1)).to_have_text(
             "Hội đua ghe ngo trở lại khúc sông cũ sau mười hai năm"

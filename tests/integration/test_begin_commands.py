@@ -105,7 +105,7 @@ def test_on_a_terminal_name_and_contact_are_asked_for_until_they_can_be_used(tmp
         [sys.executable, "-m", "worker", "init"], cwd=tmp_path, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
     ) as process:
         os.write(ours, b"\nnobody\nme@example.com\n")
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
 
     assert process.returncode == 0
     written = tomllib.loads((tmp_path / "corpus-worker.toml").read_text())

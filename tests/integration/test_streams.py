@@ -40,7 +40,7 @@ def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedPr
         env={**os.environ, "PYTHONUNBUFFERED": "", **environment},  # streams as users have them
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=False,
     )
 

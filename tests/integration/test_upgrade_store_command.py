@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import Desk, stop
+from tests.commands import Desk
 from tests.former_schemas import make_first
-from tests.waiting import eventually
+from worker.storage.db.locks import DaemonLock
 from worker.storage.db.migrate import VERSIONS
 
 NEWEST = VERSIONS[-1]
@@ -69,17 +69,13 @@ def test_a_missing_store_is_not_created(tmp_path: Path) -> None:
 
 
 def test_a_file_is_not_changed_under_a_running_daemon(desk: Desk) -> None:
-    desk.run("upgrade-store")
-    process = desk.start("run")
+    daemon = DaemonLock(desk.folder / "corpus.db")
+    daemon.acquire("the daemon of this test")
     try:
-        eventually(lambda: "run.started" in desk.log())
-        make_first(url_in(desk))
-
         refused = desk.run("upgrade-store")
 
         assert refused.status == 1
-        assert "another daemon works on this store" in refused.err
+        assert "another daemon works on this store: the daemon of this test" in refused.err
         assert desk.run("status").err.count(ADVICE) == 1
-        stop(process)
     finally:
-        desk.end_all()
+        daemon.release()
