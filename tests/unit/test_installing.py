@@ -71,7 +71,8 @@ def test_the_service_gives_the_daemon_the_time_it_takes_itself() -> None:
     assert timedelta(minutes=3) > LOOP_TIMEOUT
     assert told["Type"] == ["notify"]
     assert told["KillSignal"] == ["SIGTERM"]
-    assert "-HUP" in told["ExecReload"][0]
+    assert "config check" in told["ExecReload"][0]
+    assert "-HUP" in told["ExecReload"][1]
     assert set(told["SuccessExitStatus"][0].split()) == {"130", "143"}
 
 
