@@ -1,16 +1,21 @@
 """The messages between the pool and its worker processes: length-prefixed pickles over a private socket pair.
 
-`ExtractRules` is here as well: it is sent to the processes, which never load the configuration.
+`ExtractRules` is here as well: it is sent to the processes, which never load the configuration. So is how many of them
+the machine, or the limits of a container or service, leave room for.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import pickle
 import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.extract.explain import ExtractionExplanation
@@ -42,7 +47,35 @@ class ExtractRules:
 
     def process_count(self) -> int:
         """Return how many worker processes to run."""
-        return self.processes or len(os.sched_getaffinity(0))
+        return self.processes or usable_cores()
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Return how many cores this process may keep busy: its affinity, and the CPU quotas of its control groups."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for folder in control_groups(root):
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+            count = count if quota == "max" else min(count, math.ceil(int(quota) / int(period)))
+    return max(count, 1)
+
+
+def control_groups(root: Path = Path("/")) -> Iterator[Path]:
+    """Yield the folders of this process's control group and of those above it (cgroups(7), version 2; else none).
+
+    They hold the limits of a container, or of a service. In a container, its own group is usually the topmost.
+    """
+    mounted = root / "sys" / "fs" / "cgroup"
+    try:
+        lines = (root / "proc" / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        if line.startswith("0::/"):
+            parts = Path(line[4:]).parts
+            # A group outside the container's own is shown as "/..", and is not mounted.
+            within = [] if ".." in parts else parts
+            yield from (mounted.joinpath(*within[:depth]) for depth in range(len(within), -1, -1))
 
 
 def extract_rules(settings: Settings) -> ExtractRules:

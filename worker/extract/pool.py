@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from worker.errors import ExtractError, ExtractorDown, FetchBlocked, machine_error
+from worker.errors import ExtractError, ExtractorDown, FetchBlocked, MachineError, machine_error
 from worker.extract import ipc
 from worker.extract.explain import ExtractionExplanation
 from worker.extract.ipc import ExtractRules
@@ -44,6 +44,11 @@ MAX_FAILED_STARTS = 3
 """After this many failed starts in a row the shortage counts as permanent (MachineError instead of ExtractorDown).
 Chosen, not measured: every start already makes two attempts. If no worker ever started and the reason was not a
 timeout, one failed start is enough."""
+
+_LINUX_ONLY = (
+    "pages are read on Linux only, whose kernel ends a process with its parent and limits its memory: run this in a "
+    "container or a virtual machine; commands that read a store, such as status, search, why and export, work here too"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -241,6 +246,9 @@ def _closed_unless_sent(connection: socket.socket) -> Iterator[None]:
 
 
 async def _start_fork_server(rules: ExtractRules) -> _ForkServerProcess:
+    """Start the fork server; raises MachineError on a system that cannot watch its processes as Linux can."""
+    if not hasattr(os, "pidfd_open"):
+        raise MachineError(_LINUX_ONLY)
     ours, theirs = socket.socketpair()
     with theirs:
         process = await asyncio.create_subprocess_exec(

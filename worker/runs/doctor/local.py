@@ -22,6 +22,7 @@ from worker.config.sources import DEFAULT_TIMEZONE
 from worker.config.types import format_duration
 from worker.dedupe.judge import Deduper
 from worker.errors import ConfigurationError, StoreError, StoreMissing
+from worker.extract.ipc import control_groups, usable_cores
 from worker.fetch.http.network_backend import DEFAULT_AGENT, is_local, parse_connect_to
 from worker.fetch.identity import require_identity
 from worker.models import AuditReport, Seed
@@ -62,10 +63,10 @@ _SLACK: Final = timedelta(days=1)
 
 def check_machine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
     """Check Python, cores, memory, disk space, open files, the clock and the time zone data."""
-    processes = settings.extract.processes or cores()
+    processes = settings.extract.processes or usable_cores()
     yield python(sys.version_info[:3])
-    yield cpus(cores(), processes=processes)
-    yield memory(_free_memory(), processes=processes)
+    yield cpus(usable_cores(), processes=processes)
+    yield memory(free_memory(), processes=processes)
     folder = nearest_folder(store_path(settings.store.url) or Path())
     yield disk(shutil.disk_usage(folder).free, folder=folder)
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -136,11 +137,6 @@ def time_zones() -> Finding:
     return make_finding(AREA, "time zones", f"{DEFAULT_TIMEZONE} is known")
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def store_path(url: str) -> Path | None:
     """Return the file of a SQLite store; None for a server."""
     return Path(url.removeprefix("sqlite:///").partition("?")[0]) if url.startswith("sqlite:///") else None
@@ -151,14 +147,24 @@ def nearest_folder(path: Path) -> Path:
     return next(folder for folder in path.absolute().parents if folder.is_dir())
 
 
-def _free_memory() -> int | None:
-    """Return the bytes of memory available without swapping; None where the system has no /proc/meminfo."""
+def free_memory(root: Path = Path("/")) -> int | None:
+    """Return the bytes of memory available without swapping, to this process; None where the system does not say."""
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        lines = (root / "proc" / "meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    available = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-    return next((int(kilobytes) * 1024 for kilobytes in available), None)
+    available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return min([*available, *filter(None, map(_left_in, control_groups(root)))], default=None)
+
+
+def _left_in(group: Path) -> int | None:
+    """Return the bytes that a control group may still use, the page cache that can be given up included."""
+    try:
+        limit, used = (int((group / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):  # no limit, which is written "max", or no such files
+        return None
+    return limit - used + sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 
 
 _STORE_PATIENCE: Final = timedelta(seconds=5)
