@@ -9,17 +9,19 @@ them. Use it as a context manager:
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.config.sources import DEFAULT_TIMEZONE
+from worker.dedupe.fingerprint import fingerprint
 from worker.dedupe.judge import Deduper
 from worker.errors import FetchError
 from worker.extract.ipc import extract_rules
@@ -108,7 +110,8 @@ class App:
     """Everything a run needs, built from the settings.
 
     `offload` runs blocking store calls in threads. `ledger` is usually `store.ledger`; in a dry run it is a wrapper
-    that writes to memory. `backfill` is None where no backfill can run.
+    that writes to memory. `prepare` starts what the first page needs, for a run that will surely have one, and works
+    beside the run's first requests. `backfill` is None where no backfill can run.
     """
 
     settings: Settings
@@ -121,6 +124,7 @@ class App:
     make_importer: Callable[[], SeedImporter]
     tally: Tally
     sources: tuple[Source, ...]
+    prepare: Callable[[], Coroutine[Any, Any, None]]
     backfill: BackfillDeps | None = None
 
     async def index_texts(self) -> None:
@@ -220,10 +224,16 @@ async def build_app(settings: Settings, parts: AppParts, observer: Observer) -> 
             make_importer=partial(_seed_importer, settings, stages, parts.store),
             tally=tally,
             sources=tuple(source.source() for source in settings.sources),
+            prepare=partial(_prepare, extractor),
         )
     finally:
         await extractor.aclose()
         await parts.fetcher.aclose()
+
+
+async def _prepare(extractor: ProcessExtractor) -> None:
+    """Start an extraction process, and load what fingerprints need; a page meets a failure again, and reports it."""
+    await asyncio.gather(extractor.start(), asyncio.to_thread(fingerprint, "a b"), return_exceptions=True)
 
 
 def _stages(parts: AppParts, extractor: ProcessExtractor) -> Stages:

@@ -118,7 +118,7 @@ class ProcessExtractor:
             worker.writer.close()
         self._idle.clear()
         if self._fork_server is not None:
-            await _end_fork_server(self._fork_server)
+            await _end_fork_server(self._fork_server, at_once=not self._ever_started)
             self._fork_server = None
 
     async def _run(self, job: ipc.Job) -> ipc.JobResult:
@@ -274,8 +274,12 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-async def _end_fork_server(server: _ForkServerProcess) -> None:
+async def _end_fork_server(server: _ForkServerProcess, *, at_once: bool = False) -> None:
+    """End the fork server, `at_once` if it may still be loading libraries and has no worker."""
     server.control.close()
+    if at_once:
+        with contextlib.suppress(ProcessLookupError):
+            server.process.kill()
     try:
         async with asyncio.timeout(_STOP_TIMEOUT_S):
             await server.process.wait()

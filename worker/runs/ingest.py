@@ -94,6 +94,15 @@ class IngestRun:
         loopback.
         """
         await require_named_agent(self._app.settings.fetch, [source.url for source in self._sources.values()])
+        preparing = asyncio.create_task(self._app.prepare()) if self._sources else None
+        try:
+            await self._run()
+        finally:
+            if preparing is not None:
+                preparing.cancel()
+                await asyncio.gather(preparing, return_exceptions=True)
+
+    async def _run(self) -> None:
         await self._app.hold_paused(but=self._options.sources)
         if self._options.with_seeds:
             await self._app.import_seeds()
