@@ -61,6 +61,21 @@ def test_every_setting_is_described(key: str) -> None:
     assert f"| `{key}` |" in REFERENCE
 
 
+def test_the_shipped_configuration_shows_every_key_of_every_table() -> None:
+    shipped = (ROOT / "config" / "worker.toml").read_text(encoding="utf-8")
+    former = {"dedupe.threshold", "dedupe.containment"}
+    tables = re.split(r"^(?:# )?\[(\w+)(?:\.\w+)?\]$", shipped.partition("[[sources]]")[0], flags=re.MULTILINE)
+    shown = dict(zip(tables[1::2], tables[2::2], strict=True))
+    keys = {key for key in settings() if key not in former and not key.startswith("filter.")}
+
+    missing = {
+        key for key in keys if not re.search(rf"^(?:# )?{key.partition('.')[2]} = ", shown[key.split(".")[0]], re.M)
+    }
+
+    assert not missing
+    assert "[filter.block]" in shipped
+
+
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_is_described(state: State) -> None:
     assert f"| `{state.value}` |" in REFERENCE

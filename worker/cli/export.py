@@ -115,6 +115,11 @@ def export(common: CommonOptions, output_format: str | None, output: str | None,
         form = FORMATS[output_format]
         items = form.items_of(corpus, wanted.apply(corpus.texts(wanted.selection)))
         count = write_export(output_format, items, wanted.columns, output)
+    if not count:
+        known = {source.name for source in settings.sources}
+        unknown = [name for name in given["sources"] if name not in known]
+        why = f"; no source is called {', '.join(unknown)}" if unknown else ""
+        print_note(f"corpus-worker: no text of the corpus meets the filters, so nothing was exported{why}")
     if output and common.as_json and not to_stdout:  # else the export itself is the result on standard output
         print_json({"exported": count, "format": output_format, "output": shown_output(output)})
     elif output and common.verbosity >= 0:

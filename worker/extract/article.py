@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Final
 
-from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
+from worker.charset.characters import clean_line, clean_text, count_words, is_text, sha256_of
 from worker.errors import ExtractError, FetchBlocked, SourceError, WorkerError
 from worker.extract import quality
 from worker.extract.document import Document, PageMarks, first_time_zone, open_document, read_marks
@@ -66,6 +67,9 @@ class ExtractedPage:
     paragraphs: tuple[int, ...]
 
 
+_HEAD: Final = 65_536  # bytes by which binary data is told; chosen: beyond the longest heads of pages
+
+
 def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: datetime, trace: Trace) -> ExtractedPage:
     """Return what the page holds.
 
@@ -73,6 +77,8 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     """
     guard = StepGuard()
     document = open_document(page)
+    if not is_text(page.body[:_HEAD]) and not document.charset.startswith(("utf-16", "utf-32")):
+        raise ExtractError("the page is not HTML: it holds binary data", reason="not-html")
     trace.figure("charset", document.charset)
     rights = require_rights(document, rules.refuse)
     title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), default=Title())

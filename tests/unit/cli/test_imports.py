@@ -16,15 +16,16 @@ import json, sys
 from contextlib import suppress
 with suppress(SystemExit):
     {}
-sys.stderr.write(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
+sys.stderr.write(json.dumps(sorted(sys.modules)))
 """
 COMMAND = "from worker.cli import main; sys.argv = ['corpus-worker', *{}]; main()"
 WORK = "import worker.app, worker.runs.ingest; from worker.dedupe.fingerprint import fingerprint; fingerprint('a b')"
 EXTRACTION = {"trafilatura", "htmldate"}  # only in worker processes
 DATABASE = {"sqlalchemy", "zstandard"}
+SERVER = {"sqlalchemy.dialects.postgresql", "psycopg"}  # for a store on PostgreSQL
 NETWORK = {"httpx", "httpcore", "lxml", "feedparser", "apscheduler", "starlette", "uvicorn"}
 LATE = {"alembic", "scipy", "datasketch", "pandas", "pyarrow"}  # each loads what hardly any command needs
-TO_WORK = {"numpy", "structlog", "tld", "tomlkit"} | NETWORK | LATE | EXTRACTION
+TO_WORK = {"numpy", "structlog", "tld", "tomlkit"} | SERVER | NETWORK | LATE | EXTRACTION
 
 
 def imported_by(folder: Path, code: str) -> set[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, TITLE, URL, article_body, hints_of, news_page, page_of, read
@@ -233,6 +236,21 @@ def test_a_page_that_is_not_html_is_rejected_with_a_reason() -> None:
         read("chỉ là một dòng chữ, không có thẻ nào")
 
     assert caught.value.reason == "not-html"
+
+
+@pytest.mark.parametrize("head", [b"\xff\xd8\xff\xe0", b"%PDF-1.7\n<p>", b"<html><body><p>"])
+def test_binary_data_is_no_article_in_some_language(head: bytes) -> None:
+    body = head + random.Random(7).randbytes(20_000)
+    page = replace(page_of(""), body=body)
+
+    with pytest.raises(ExtractError, match="holds binary data"):
+        extract_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=Trace())
+
+
+def test_a_page_in_utf_16_is_no_binary_data() -> None:
+    page = replace(page_of(""), body=news_page().encode("utf-16"))
+
+    assert PARAGRAPHS[0] in extract_page(page, hints_of(), ExtractRules(), fetched_at=NOW, trace=Trace()).text
 
 
 def test_an_explanation_has_the_origin_of_fields_and_the_dropped_blocks() -> None:

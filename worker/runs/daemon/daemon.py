@@ -183,6 +183,8 @@ class Daemon:
         elif self._next is not None:  # requested while the store was being opened
             self._session.end(StopReason.RELOAD)
         log.info("run.started", worker=worker_name(), sources=len(app.sources))
+        if not any(source.enabled for source in app.sources):
+            log.warning("run.no_sources", note="no source is enabled: `corpus-worker sources add URL` adds one")
         self._systemd.ready()
         self._status_pages.attach(app, self._session)
         try:
