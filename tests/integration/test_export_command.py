@@ -89,7 +89,14 @@ def desk(made: Path, tmp_path: Path) -> Desk:
     ],
 )
 def test_texts_are_filtered(desk: Desk, words: str, ids: list[int]) -> None:
-    assert [record["id"] for record in desk.run("export", *words.split()).records()] == ids
+    ended = desk.run("export", *words.split())
+
+    assert [record["id"] for record in ended.records()] == ids
+    assert ("nothing was exported" in ended.err) is (not ids)
+
+
+def test_a_source_that_does_not_exist_is_named(desk: Desk) -> None:
+    assert "so nothing was exported; no source is called nix" in desk.run("export", "--source", "nix").err
 
 
 def test_quality_signals_are_columns_and_personal_data_is_masked(desk: Desk) -> None:

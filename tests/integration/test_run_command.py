@@ -36,7 +36,7 @@ def desk(tmp_path: Path, room: Newsroom) -> Desk:
 
 
 def test_the_daemon_polls_picks_up_what_is_new_and_stops_cleanly(desk: Desk, room: Newsroom) -> None:
-    process = desk.start("run")
+    process = desk.start("run", "--json")
     eventually(lambda: stored(desk) == 1)
 
     second = desk.run("run")
@@ -55,6 +55,7 @@ def test_the_daemon_polls_picks_up_what_is_new_and_stops_cleanly(desk: Desk, roo
     assert str(process.pid) in status["daemon"]
     assert status["sources"]["mot"]["failures"] == 0
     assert ended.status == 143, desk.log()
+    assert ended.records() == [{"exit_status": 143, "signal": "SIGTERM"}]
     assert after["balanced"] is True
     assert (after["stored"], after["pending"]) == (2, 0)
     assert "run.stopped reason=SIGTERM" in desk.log()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -96,6 +98,17 @@ def test_where_the_address_is_taken_the_daemon_works_without_its_pages(desk: Des
     assert (refused.status, refused.out) == (1, "")
     assert "by process" in refused.err
     assert f"such as {host}:{int(port) + 1}" in refused.err
+
+
+def test_web_says_as_json_where_it_serves(desk: Desk, address: str) -> None:
+    assert desk.run("ingest", "-qq").status == 0
+    process = desk.start("web", "--json")
+    assert process.stdout is not None
+
+    said = json.loads(process.stdout.readline())
+
+    assert said == {"serving": f"http://{address}/"}
+    assert stop(process, signal.SIGINT).status == 130
 
 
 def test_public_pages_need_allow_public(desk: Desk) -> None:
