@@ -56,3 +56,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_no_command_imports_what_it_does_not_need(folder: Path, code: str, unwanted: set[str]) -> None:
     assert imported_by(folder, code) & unwanted == set()
+
+
+def test_an_interrupt_while_modules_are_imported_is_no_traceback(folder: Path) -> None:
+    code = """
+import builtins, sys
+loaded = builtins.__import__
+def interrupted(name, *rest):
+    if name == "click":
+        raise KeyboardInterrupt
+    return loaded(name, *rest)
+from worker.__main__ import main
+builtins.__import__ = interrupted
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (130, "")
