@@ -76,9 +76,7 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
     Raises ExtractError with the reason if the page is no article, and FetchBlocked for a refused rights signal.
     """
     guard = StepGuard()
-    document = open_document(page)
-    if not is_text(page.body[:_HEAD]) and not document.charset.startswith(("utf-16", "utf-32")):
-        raise ExtractError("the page is not HTML: it holds binary data", reason="not-html")
+    document = _open_text(page)
     trace.figure("charset", document.charset)
     rights = require_rights(document, rules.refuse)
     title = guard.run("the title", lambda: find_title(document, feed_title=hints.title), default=Title())
@@ -115,6 +113,14 @@ def extract_page(page: Page, hints: Hints, rules: ExtractRules, *, fetched_at: d
         fallbacks=(*main.fallbacks, *("fault" for _ in guard.faults)),
         paragraphs=tuple(dict.fromkeys(paragraph_key(block.folded) for block in main.blocks)),
     )
+
+
+def _open_text(page: Page) -> Document:
+    """Decode and parse a page; raise ExtractError (`not-html`, `size`) if it is binary data, no HTML, or too large."""
+    document = open_document(page)
+    if not is_text(page.body[:_HEAD]) and not document.charset.startswith(("utf-16", "utf-32")):
+        raise ExtractError("the page is not HTML: it holds binary data", reason="not-html")
+    return document
 
 
 def extract_page_with_library(page: Page, hints: Hints, fault: Exception) -> ExtractedPage:
