@@ -79,7 +79,7 @@ ingest: $(BASE) ## poll every source once, with config/worker.toml
 run: $(BASE) ## the daemon, with config/worker.toml
 	@$(BIN)/corpus-worker run --config $(CONFIG)
 
-bench-%: $(DEV) ## measure: batch, ingest, extract, dedupe, neardup, fetch, schedule, search, sources, start, store, seeds, crowd, polite, endure, release
+bench-%: $(DEV) ## measure: batch, ingest, extract, dedupe, neardup, fetch, schedule, search, sources, start, store, seeds, crowd, polite, endure, release, web
 	@$(BIN)/python -m tests.bench.bench_$* $(ARGS)
 
 .PHONY: fit-judge

@@ -1,4 +1,4 @@
-"""How long searches take in a large corpus, and what the index costs a settle.
+"""How long searches take in a large corpus, and what the index costs a settle; `bench_web` measures the pages.
 
 `python -m tests.bench.bench_search [--articles N] [--url URL] [--queries N]`: texts of 400 made words, drawn like those
 of a language, the frequent ones often. Queries are one to four words drawn alike, as they are written or without
@@ -27,9 +27,11 @@ from sqlalchemy import Connection, func, insert, select, text
 
 from tests.bench.bench_store import candidate_of, prepare
 from worker.dedupe.judge import Deduper
-from worker.models import Relation
+from worker.models import Comparison, Relation, Rights, State, Verdict
 from worker.storage.corpus import search_index
-from worker.storage.db.schema import ARTICLES, STANDINGS
+from worker.storage.db.codec import rights_to_json, verdict_to_json
+from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, EVENTS, STANDINGS
+from worker.storage.db.schema import SOURCES as SOURCE_STATES
 from worker.storage.db.sql import is_sqlite
 from worker.storage.store import Store, open_store
 
@@ -37,6 +39,9 @@ WORDS = 400
 SEED = 11
 BATCH = 1000
 SETTLED = 640  # a multiple of the batch of the index, so that its whole cost is seen
+PACE = timedelta(seconds=20)  # between two articles: some 4,000 a day
+SOURCES, HOSTS = 20, 200
+RIGHTS = rights_to_json(Rights())
 FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
 _COUNT = select(func.count()).select_from(ARTICLES)
 KINDS = ("one word", "two words", "four words", "phrase", "minus", "month")
@@ -101,12 +106,22 @@ def fill(store: Store, count: int) -> int:
     stored = database.read(lambda each: each.execute(_COUNT).scalar_one())
     # SQLite gathers the terms of many texts before it writes a part of the index: fewer parts to merge.
     database.write(gather, 1 << 26)
+    database.write(add_sources)
+    now = datetime.now(UTC)
     for start in range(stored + 1, count + 1, BATCH):
-        texts = Texts(start)
-        database.write(add, [row(number, texts) for number in range(start, min(count + 1, start + BATCH))])
+        texts, numbers = Texts(start), range(start, min(count + 1, start + BATCH))
+        database.write(add, [row(each, texts, at=now - PACE * (count - each)) for each in numbers])
     database.write(gather, 1 << 20)
     database.write(continue_ids)
     return max(0, count - stored)
+
+
+def add_sources(connection: Connection) -> None:
+    """Insert the sources, if there are none."""
+    if connection.execute(select(SOURCE_STATES.c.name).limit(1)).first() is None:
+        now = datetime.now(UTC)
+        names = [{"name": f"s{each}", "due_at": now, "polled_at": now, "succeeded_at": now} for each in range(SOURCES)]
+        connection.execute(insert(SOURCE_STATES), names)
 
 
 def gather(connection: Connection, size: int) -> None:
@@ -117,31 +132,91 @@ def gather(connection: Connection, size: int) -> None:
 
 
 def continue_ids(connection: Connection) -> None:
-    """Have PostgreSQL give the next articles ids after those that were given here."""
+    """Have PostgreSQL give the next rows ids after those that were given here."""
     if not is_sqlite(connection):
-        connection.execute(text("SELECT setval(pg_get_serial_sequence('articles', 'id'), max(id)) FROM articles"))
+        for table in (ARTICLES, CANDIDATES, EVENTS, DECISIONS):
+            newest = f"setval(pg_get_serial_sequence('{table.name}', 'id'), max(id))"
+            connection.execute(text(f"SELECT {newest} FROM {table.name}"))
 
 
-def row(number: int, texts: Texts) -> dict[str, Any]:
-    """Return the values of an article."""
-    at, url = FIRST_DAY + timedelta(minutes=number), f"https://h.example/{number}"
+def row(number: int, texts: Texts, *, at: datetime) -> dict[str, Any]:
+    """Return the values of an article that was stored at a time."""
+    published, host = FIRST_DAY + timedelta(minutes=number), f"h{number % HOSTS}.example"
     return {
-        "id": number, "kind": "article", "url": url, "canonical_url": url, "source": f"s{number % 20}",
-        "host": "h.example", "title": texts.text(10), "text": texts.text(WORDS), "language": "vi", "fetched_at": at,
-        "published_at": at, "published_at_from": "meta", "words": WORDS, "sha256": "",
-        "authors": "[]", "rights": "{}", "notes": "[]", "revision": 1,
+        "id": number, "kind": "article", "candidate_id": 2 * number, "url": f"https://{host}/{number}",
+        "canonical_url": f"https://{host}/{number}", "source": f"s{number % SOURCES}",
+        "host": host, "title": texts.text(10), "text": texts.text(WORDS), "language": "vi", "fetched_at": at,
+        "published_at": published, "published_at_from": "meta", "words": WORDS, "sha256": "",
+        "authors": "[]", "rights": RIGHTS, "notes": "[]", "revision": 1,
     }  # fmt: skip
 
 
 def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert articles, each the head of a cluster of its own."""
+    """Insert articles with what ingesting them writes, and rejected pages between them; every fourth is a copy."""
+    connection.execute(insert(CANDIDATES), [made for each in rows for made in candidates_of(each)])
     connection.execute(insert(ARTICLES), rows)
-    heads = [
-        {"article_id": each["id"], "cluster": each["id"], "head": True, "relation": Relation.UNIQUE} for each in rows
-    ]
-    connection.execute(insert(STANDINGS), heads)
+    connection.execute(insert(STANDINGS), list(map(standing_of, rows)))
+    connection.execute(insert(DECISIONS), list(map(decision_on, rows)))
+    connection.execute(insert(EVENTS), [made for each in rows for made in events_of(each)])
     connection.execute(insert(search_index.SEARCH_QUEUE), [{"article_id": each["id"]} for each in rows])
     search_index.index_queued_texts(connection, limit=len(rows))
+
+
+def is_copy(number: int) -> bool:
+    """Whether an article is a copy of the one before."""
+    return number % 4 == 0
+
+
+def is_rejected(number: int) -> bool:
+    """Whether a page after this article was rejected."""
+    return number % 8 == 1
+
+
+def candidates_of(article: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the candidate of an article, and perhaps one that was rejected after it."""
+    number, at = article["id"], article["fetched_at"]
+    known = {"source": article["source"], "reference": "", "host": article["host"], "discovered_at": at, "due_at": at}
+    state = State.DUPLICATE if is_copy(number) else State.STORED
+    reason = Relation.COPY if is_copy(number) else Relation.UNIQUE
+    named = {"url": article["url"], "canonical_url": article["url"], "title": article["title"]}
+    yield {**known, **named, "id": 2 * number, "state": state, "reason": reason, "detail": "", "article_id": number}
+    if is_rejected(number):
+        named = {"url": f"{article['url']}/r", "canonical_url": f"{article['url']}/r", "title": article["title"]}
+        short = {"reason": "too_short", "detail": f"{number % 80} words, and at least 80 are wanted"}
+        yield {**known, **named, **short, "id": 2 * number + 1, "state": State.REJECTED, "article_id": None}
+
+
+def events_of(article: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the history of the candidates of an article."""
+    for each in candidates_of(article):
+        known = {"candidate_id": each["id"], "at": each["due_at"]}
+        yield {**known, "what": "fetched", "detail": "200, 40 kB"}
+        yield {**known, "what": each["state"], "detail": f"{each['reason']}: {each['detail']}"}
+
+
+def standing_of(article: dict[str, Any]) -> dict[str, Any]:
+    """Return the standing of an article."""
+    number = article["id"]
+    if not is_copy(number):
+        return {"article_id": number, "cluster": number, "head": True, "relation": Relation.UNIQUE}
+    copied = {"cluster": number - 1, "judged_against": number - 1, "jaccard": 0.9, "containment": 0.95}
+    return {"article_id": number, "head": False, "relation": Relation.COPY, **copied}
+
+
+def decision_on(article: dict[str, Any]) -> dict[str, Any]:
+    """Return the verdict on an article; the judge is less certain of some copies than of others."""
+    number = article["id"]
+    considered: tuple[Comparison, ...] = ()
+    if is_copy(number):
+        considered = (
+            Comparison(
+                article=number - 1, relation=Relation.COPY, rule="the judge", jaccard=0.9, containment=0.95,
+                shared_words=WORDS, probability=0.5 + number % 997 / 2000, notes=("for: the same title",),
+            ),
+        )  # fmt: skip
+    relation = Relation.COPY if considered else Relation.UNIQUE
+    verdict = Verdict(relation=relation, head=not considered, best=next(iter(considered), None), considered=considered)
+    return {"article_id": number, "at": article["fetched_at"], "verdict": verdict_to_json(verdict)}
 
 
 def queries(count: int) -> Iterator[tuple[str, str]]:

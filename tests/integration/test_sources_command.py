@@ -307,7 +307,7 @@ def test_a_source_is_paused_shown_as_paused_and_resumed(desk: Desk) -> None:
     resumed = desk.run("sources", "resume", "cu", "--json")
 
     assert (paused.status, paused.err) == (0, "")
-    assert paused.out == "paused cu in worker.toml; a running daemon applies it within a minute\n"
+    assert paused.out == "paused cu in worker.toml; a running daemon applies it within seconds\n"
     assert again.record() == {"paused": []}
     assert "paused" in listed.out
     assert "0 of 1 enabled; paused: cu" in {finding["detail"] for finding in shown}

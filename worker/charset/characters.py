@@ -283,6 +283,22 @@ def count_words(text: str) -> int:
     return spaceless + len(tokens) - sum(1 for token in mixed if not any(map(str.isalnum, token)))
 
 
+def one_line(text: str) -> str:
+    """Return text with every run of white space replaced by one space."""
+    return " ".join(text.split())
+
+
+def shortened(text: str, size: int) -> str:
+    """Return a text on one line, of a longer one its beginning and end; words are not cut, but for very long ones."""
+    flat = one_line(text)
+    half = size // 2
+    if len(flat) <= size:
+        return flat
+    return (
+        f"{flat[: half + 1].rpartition(' ')[0] or flat[:half]} … {flat[-half - 1 :].partition(' ')[2] or flat[-half:]}"
+    )
+
+
 def sha256_of(text: str) -> str:
     """Return the SHA-256 of a text's UTF-8 bytes, in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """The commands about sources: `sources list`, `add`, `check`, `edit`, `pause`, `resume`, `remove`, `import`, `export`.
 
 All changes are made to the configuration file, as edits of its text (`worker.config.edit`); a running daemon re-reads
-the file within a minute.
+the file within seconds.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def _set_enabled(common: CommonOptions, names: Sequence[str], *, enabled: bool) 
         return
     for name in dict.fromkeys(names):
         if name in changed:
-            click.echo(f"{done} {name} in {common.config_file()}; a running daemon applies it within a minute")
+            click.echo(f"{done} {name} in {common.config_file()}; a running daemon applies it within seconds")
         else:
             click.echo(f"{name} is already {'polled' if enabled else 'paused'}")
 
@@ -268,7 +268,7 @@ def _print_edited(common: CommonOptions, name: str, changes: Mapping[str, tuple[
         return
     for key, (old, new) in changes.items():
         click.echo(escape(f"{name}: {key} = {_as_written(new) or 'default'} (was {_as_written(old) or 'default'})"))
-    click.echo(f"written to {common.config_file()}; a running daemon applies it within a minute")
+    click.echo(f"written to {common.config_file()}; a running daemon applies it within seconds")
     undo = shlex.join(f"{key}={_as_written(old)}" for key, (old, _) in changes.items())
     click.echo(escape(f"to undo: corpus-worker sources edit {shlex.quote(name)} {undo}"))
 

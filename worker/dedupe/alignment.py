@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.charset.characters import count_words
 from worker.dedupe.tokenizer import SHINGLE, Words, in_sorted, shingles, sorted_unique, tokenize, word_pairs
 from worker.models.records import AlignedPassage, AlignedPassages
 
@@ -241,10 +242,9 @@ def align_passages(text: str, other: str) -> AlignedPassages:
     """Align two texts and return their passages, in time proportional to their lengths."""
     ours, theirs = tokenize(text), tokenize(other)
     runs = _whole_runs(align(ours.hashes, theirs.hashes).runs, len(ours), len(theirs))
-    return AlignedPassages(
-        passages=tuple(_aligned_passages(ours, theirs, runs)),
-        shared_words=sum(run.length for run in runs),
-    )
+    passages = tuple(_aligned_passages(ours, theirs, runs))
+    shared = sum(count_words(each.text) for each in passages if each.shared)
+    return AlignedPassages(passages=passages, shared_words=shared)
 
 
 def _whole_runs(runs: tuple[Run, ...], ours: int, theirs: int) -> list[Run]:

@@ -1,4 +1,4 @@
-"""What people see of a store beyond single articles: who copies whom, pairs to review, and pages without an article.
+"""What people see of a store beyond single articles: lists of them, who copies whom, pairs to review, rejected pages.
 
 Titles, addresses and details are text from the web: escape them for display.
 """
@@ -11,7 +11,36 @@ from datetime import datetime
 from typing import Final
 
 from worker.models.articles import Comparison
-from worker.models.records import AlignedPassage, ClusterMember, DuplicateLink, StoredArticle
+from worker.models.records import (
+    AlignedPassage,
+    ClusterMember,
+    DuplicateLink,
+    RecentArticle,
+    SearchResult,
+    StoredArticle,
+)
+
+# What was searched or listed.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResults:
+    """A part of the results of a search, the best first; `result` is None without a query."""
+
+    query: str
+    offset: int
+    result: SearchResult | None
+    next: str | None
+    previous: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewArticles:
+    """A part of the list of the articles that are exported, the newest first."""
+
+    articles: tuple[RecentArticle, ...]
+    next: str | None
+
 
 # Who copies whom.
 
@@ -176,9 +205,10 @@ class RejectedPage:
 class RejectedList:
     """Rejected pages, the latest first; `before` is where the next part begins, None at the end.
 
-    `reasons` counts the rejections in the same part of the history by reason, most first.
+    `reasons` counts the pages by reason, most first: all of them, or those of the newest part of the history.
     """
 
     pages: tuple[RejectedPage, ...]
     reasons: Mapping[str, int] = field(default_factory=dict)
+    are_reasons_of_all: bool = True
     before: int | None = None

@@ -190,8 +190,9 @@ class AlignedPassage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignedPassages:
-    """Two texts split into passages in the order of `text`; `shared_words` counts the words of shared passages.
+    """Two texts split into passages in the order of `text`.
 
+    `shared_words` counts the words of shared passages, as those of an article are counted.
     A moved passage is at its place in `text`. A passage that only `other` has precedes the passage that follows it in
     `other`, or is the last.
     """
@@ -233,6 +234,7 @@ class ClusterMember:
     """An article of a cluster: where and when it was published, and how it was judged when it came.
 
     `at` is its place in time among the others: the time of publication if that is plausible, else of fetching.
+    `is_dated` is false for a seed whose time of publication is not known: when it appeared first cannot be said.
     """
 
     id: int
@@ -247,6 +249,7 @@ class ClusterMember:
     relation: Relation
     head: bool
     revision: int
+    is_dated: bool = True
 
 
 LOST_REASONS: Final = ("timeout", "crash", "memory")

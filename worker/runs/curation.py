@@ -14,7 +14,7 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
 
 from worker.charset import decode
-from worker.charset.characters import visible_text
+from worker.charset.characters import shortened, visible_text
 from worker.config.load import mask_url
 from worker.errors import UsageError, WorkerError
 from worker.logs import log
@@ -122,14 +122,21 @@ def read_review(unsure: UnsurePairs, reader: StoreReader, cursor: str) -> Review
     )
 
 
+def load_judge() -> None:
+    """Load the modules that `compare` needs, and make their tables."""
+    from worker.dedupe.alignment import align_passages
+
+    align_passages("một", "một")
+
+
 def compare(opened: ReviewPair, *, merge_at: float) -> ComparedPair:
     """Return a pair as a person compares it: the texts aligned, and what the judge found."""
     from worker.dedupe.alignment import align_passages
 
     made = opened.comparison
     probability = made.probability or 0.0
-    aligned = align_passages(opened.article.article.text, opened.other.article.text).passages
-    passages = tuple(bounded(aligned))
+    aligned = align_passages(opened.article.article.text, opened.other.article.text)
+    passages = tuple(bounded(aligned.passages))
     return ComparedPair(
         article=opened.article,
         other=opened.other,
@@ -137,12 +144,12 @@ def compare(opened: ReviewPair, *, merge_at: float) -> ComparedPair:
         probability=probability,
         jaccard=made.jaccard,
         containment=made.containment,
-        shared_words=made.shared_words,
+        shared_words=aligned.shared_words,
         rule=made.rule,
         reasons_for=tuple(each.removeprefix("for: ") for each in made.notes if each.startswith("for: ")),
         reasons_against=tuple(each.removeprefix("against: ") for each in made.notes if each.startswith("against: ")),
         passages=passages,
-        is_cut=len(passages) < len(aligned),
+        is_cut=len(passages) < len(aligned.passages),
     )
 
 
@@ -152,7 +159,7 @@ def bounded(passages: Sequence[AlignedPassage]) -> Iterator[AlignedPassage]:
     for each in passages:
         shown = each
         if each.shared:
-            shown = replace(each, text=_shortened(each.text), other=_shortened(each.other))
+            shown = replace(each, text=shortened(each.text, _MAX_SHARED), other=shortened(each.other, _MAX_SHARED))
         left -= len(shown.text) + len(shown.other)
         if left < 0:
             return
@@ -171,11 +178,6 @@ def mark_pair(reader: StoreReader, settings: Settings, one: int, other: int, *, 
         review.unmark(one, other, judge=judge.judge, now=now)
     else:
         review.mark(one, other, decided=decided, judge=judge.judge, now=now)
-
-
-def _shortened(text: str) -> str:
-    half = _MAX_SHARED // 2
-    return text if len(text) <= _MAX_SHARED else f"{text[:half]} … {text[-half:]}"
 
 
 # Sources.
@@ -321,10 +323,14 @@ _MAX_SHOWN: Final = 30_000  # characters of its markup and of its text, so that 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectedPages:
-    """A part of the rejected pages, the latest first; `reasons` counts those of the same time by reason."""
+    """A part of the rejected pages, the latest first; `reasons` counts pages by reason.
+
+    `are_reasons_of_all` is false if only those of the newest part of the history are counted.
+    """
 
     pages: tuple[RejectedPage, ...]
     reasons: Mapping[str, int]
+    are_reasons_of_all: bool
     reason: str
     next: str | None
 
@@ -350,6 +356,7 @@ def read_rejected(reader: StoreReader, *, cursor: str, reason: str) -> RejectedP
     return RejectedPages(
         pages=found.pages,
         reasons=found.reasons,
+        are_reasons_of_all=found.are_reasons_of_all,
         reason=reason,
         next=make_cursor(found.before) if found.before is not None else None,
     )
@@ -370,6 +377,11 @@ def read_rejected_page(reader: StoreReader, candidate: int) -> RejectedSource | 
 def take_rejected(reader: StoreReader, candidate: int, *, now: datetime) -> None:
     """Queue a rejected page to be stored after all; raises StoreError."""
     StoreReview(reader.database).take(candidate, now=now)
+
+
+def leave_rejected(reader: StoreReader, candidate: int, *, now: datetime) -> None:
+    """Take back `take_rejected` while the page waits; raises StoreError."""
+    StoreReview(reader.database).leave(candidate, now=now)
 
 
 def beginning(content: Page | Text | None) -> tuple[str, str]:

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import quote, urlencode
 
 from worker.clock import SystemClock
@@ -19,25 +20,17 @@ from worker.config.schema import Settings, WebSettings
 from worker.config.types import is_loopback
 from worker.errors import StoreError
 from worker.logs import log
-from worker.models import ActivityCounts, Alarm, Health, RecentArticle, SearchResult, StoreStats
-from worker.models.browsing import UNDONE, CopyReport, ReviewPage
+from worker.models import ActivityCounts, Alarm, Health, SearchResult, StoreStats
+from worker.models.browsing import UNDONE, CopyReport, NewArticles, ReviewPage, SearchResults
 from worker.models.records import LOST, source_warnings
 from worker.runs import curation
-from worker.runs.curation import (
-    ClustersPage,
-    RejectedPages,
-    RejectedSource,
-    SourceFinder,
-    SourcesPage,
-    UnsurePairs,
-)
 from worker.runs.reading import Browser, ShownArticle
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.store import open_read_only
 from worker.web.app import StatusSource, WebApp, build_web_app
 from worker.web.data import AtomFeed, FeedEntry, Within, cursor_values, make_cursor
 from worker.web.metrics import Metrics
-from worker.web.pages import SPANS, Plot, moment, plot, web_address
+from worker.web.pages import SPANS, Plot, counted, moment, plot, web_address
 from worker.web.routes import Action, FeedPage, WebPage
 from worker.web.server import serve_pages
 
@@ -47,8 +40,10 @@ FEED_SIZE: Final = 100  # articles in the feed; chosen: more than come in betwee
 PAGE_SIZE: Final = 20  # results on a page: a screen or two
 _MAX_OFFSET: Final = 980  # the last page of results
 _PATIENCE: Final = timedelta(seconds=20)  # chosen: as long as a person waits for a page
+_OPEN_WITHIN, _LOOK_AGAIN = timedelta(seconds=5), timedelta(milliseconds=50)  # chosen: a reload takes less
 _ACTIVITY_AGE: Final = timedelta(seconds=30)  # for how long the plots are kept: they change little in that time
 
+T = TypeVar("T")
 Query = Annotated[str, "words that a text has to have, with filters as in `corpus-worker search`"]
 Cursor = Annotated[str, "`next` of the part before"]
 Limit = Annotated[int, Within(1, 1000), "the most rows"]
@@ -73,25 +68,6 @@ class Overview:
     lost: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResults:
-    """A part of the results of a search, the best first; `result` is None without a query."""
-
-    query: str
-    offset: int
-    result: SearchResult | None
-    next: str | None
-    previous: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewArticles:
-    """A part of the list of the articles that are exported, the newest first."""
-
-    articles: tuple[RecentArticle, ...]
-    next: str | None
-
-
 class CorpusPages:
     """Reads what the pages show of an open store, and makes their changes."""
 
@@ -99,8 +75,8 @@ class CorpusPages:
         self._source, self._corpus = source, corpus
         self._activity: tuple[Browser, ActivityCounts, float] | None = None
         self._report: tuple[Browser, CopyReport, float] | None = None
-        self._unsure: tuple[Browser, UnsurePairs] | None = None
-        self._finder = SourceFinder()
+        self._unsure: tuple[Browser, curation.UnsurePairs] | None = None
+        self._finder = curation.SourceFinder()
         self.pages = (
             WebPage(path="/", data="/overview", template="overview.html", read=self.overview),
             WebPage(path="/search", template="search.html", read=self.search),
@@ -124,7 +100,23 @@ class CorpusPages:
             Action(path="/review/mark", act=self.mark),
             Action(path="/review/undo", act=self.undo_mark),
             Action(path="/rejected/{candidate}/take", act=self.take),
+            Action(path="/rejected/{candidate}/leave", act=self.leave),
         )
+
+    def app(self, web: WebSettings, *, is_public: bool) -> WebApp:
+        """Return the application that serves these pages."""
+        return build_web_app(
+            self._source, web=web, pages=self.pages, actions=self.actions, feeds=self.feeds, is_public=is_public
+        )
+
+    async def prepare(self) -> None:
+        """Do beforehand what the first visits would wait for: load the judge's modules, count, and make the report."""
+        try:
+            await asyncio.to_thread(curation.load_judge)
+            await self.overview()
+            await self._copy_report()
+        except StoreError as exc:
+            log.warning("web.store_silent", error=str(exc))
 
     async def overview(self) -> Overview:
         """Return health, numbers, plots, what needs a person, newest articles and sources."""
@@ -141,7 +133,7 @@ class CorpusPages:
     async def search(self, *, q: Query = "", cursor: Cursor = "") -> SearchResults:
         """Return the texts that meet a query, the best first."""
         query, offset = q.strip(), max(0, min((cursor_values(cursor, int) or (0,))[0], _MAX_OFFSET))
-        result = await self._open().search(query, limit=PAGE_SIZE, offset=offset) if query else None
+        result = await self._run(partial(_found, query=query, offset=offset)) if query else None
         more = bool(result and result.more and offset + PAGE_SIZE <= _MAX_OFFSET)
         return SearchResults(
             query=query,
@@ -154,17 +146,18 @@ class CorpusPages:
     async def articles(self, *, cursor: Cursor = "", limit: Limit = 50) -> NewArticles:
         """Return the articles of the corpus, without copies and earlier versions, the newest first."""
         (before,) = cursor_values(cursor, int) or (None,)
-        found = await self._open().newest(limit=limit + 1, before=before)
+        found = await self._run(lambda reader: reader.newest(limit=limit + 1, before=before, heads=True))
         more = len(found) > limit
         return NewArticles(articles=found[:limit], next=make_cursor(found[limit - 1].id) if more else None)
 
     async def article(self, *, article_id: ArticleId) -> ShownArticle | None:
         """Return an article with its fields, its cluster and its history."""
-        return await self._open().article(article_id)
+        browser = await self._open()
+        return await browser.article(article_id)
 
     async def articles_feed(self) -> AtomFeed:
         """Return the newest articles of the corpus."""
-        corpus = self._open()
+        corpus = await self._open()
         tag = await corpus.tag()
         entries = tuple(
             FeedEntry(
@@ -177,13 +170,14 @@ class CorpusPages:
                 author=each.source,
                 summary=each.summary,
             )
-            for each in await corpus.newest(limit=FEED_SIZE)
+            for each in await corpus.run(lambda reader: reader.newest(limit=FEED_SIZE, heads=True))
         )
         return AtomFeed(id=f"{tag}articles", title="New articles – Corpus Worker", entries=entries)
 
     async def alarms_feed(self) -> AtomFeed:
         """Return what needs a person."""
-        now, figures, tag = self._source.clock.now(), await self._source.recent(), await self._open().tag()
+        browser, now, figures = await self._open(), self._source.clock.now(), await self._source.recent()
+        tag = await browser.tag()
         found = [(name, each) for name, alarms in _warnings(figures, now=now).items() for each in alarms]
         found += [("extraction", each) for each in _losses(await self._hours(), now=now)]
         entries = tuple(
@@ -198,10 +192,10 @@ class CorpusPages:
         )
         return AtomFeed(id=f"{tag}alarms", title="What needs a person – Corpus Worker", entries=entries)
 
-    async def clusters(self, *, cursor: Cursor = "") -> ClustersPage:
+    async def clusters(self, *, cursor: Cursor = "") -> curation.ClustersPage:
         """Return who copied whom: the week's most copied stories, hosts by share of copied text, the newest copies."""
-        copies = await self._open().run(lambda reader: curation.read_copies(reader, cursor))
-        return ClustersPage(
+        copies = await self._run(lambda reader: curation.read_copies(reader, cursor))
+        return curation.ClustersPage(
             report=None if cursor else await self._copy_report(),
             copies=copies.links,
             next=make_cursor(copies.before) if copies.before is not None else None,
@@ -209,79 +203,95 @@ class CorpusPages:
 
     async def review(self, *, cursor: Cursor = "") -> ReviewPage:
         """Return the pair about which the judge was least certain, and the decisions; `next` skips the pair."""
-        browser = self._open()
+        browser = await self._open()
         return await browser.run(
             lambda reader: curation.read_review(self._unsure_pairs(browser, reader), reader, cursor)
         )
 
     async def mark(self, *, article: ArticleId, other: ArticleId, decided: Decided, cursor: Cursor = "") -> str:
         """Decide whether two articles are the same or different."""
-        browser, now = self._open(), self._source.clock.now()
+        return await self._decide(article, other, decided=decided, cursor=cursor)
+
+    async def undo_mark(self, *, article: ArticleId, other: ArticleId, cursor: Cursor = "") -> str:
+        """Take back a decision on two articles."""
+        return await self._decide(article, other, decided=UNDONE, cursor=cursor)
+
+    async def _decide(self, article: int, other: int, *, decided: str, cursor: str) -> str:
+        browser, now = await self._open(), self._source.clock.now()
         await browser.run(
             lambda reader: curation.mark_pair(reader, browser.settings(), article, other, decided=decided, now=now)
         )
         return f"/review?{urlencode({'cursor': cursor})}"
 
-    async def undo_mark(self, *, article: ArticleId, other: ArticleId, cursor: Cursor = "") -> str:
-        """Take back a decision on two articles."""
-        browser, now = self._open(), self._source.clock.now()
-        await browser.run(
-            lambda reader: curation.mark_pair(reader, browser.settings(), article, other, decided=UNDONE, now=now)
-        )
-        return f"/review?{urlencode({'cursor': cursor})}"
-
-    async def sources(self, *, cursor: Cursor = "") -> SourcesPage:
+    async def sources(self, *, cursor: Cursor = "") -> curation.SourcesPage:
         """Return the configured sources, with their polls, problems and texts by day."""
-        browser, now, figures = self._open(), self._source.clock.now(), await self._source.recent()
+        browser, now, figures = await self._open(), self._source.clock.now(), await self._source.recent()
         stats = {each.name: each for each in figures.sources} if figures else {}
         page = await browser.run(lambda reader: curation.read_sources(browser, reader, stats, cursor=cursor, now=now))
         return replace(page, addition=self._finder.addition)
 
     async def check(self, *, name: SourceName) -> None:
         """Make a source due at once."""
-        browser, now = self._open(), self._source.clock.now()
+        browser, now = await self._open(), self._source.clock.now()
         browser.require_source(name)
         await browser.run(lambda reader: curation.make_due(reader, name, now=now))
         self._source.forget_recent()
 
     async def add_sources(self, *, url: Annotated[str, "a site, or one of its feeds or sitemaps"]) -> str:
         """Begin to look for the sources of a site; the best are added."""
-        self._finder.start(url, self._open(), done=self._source.forget_recent)
+        self._finder.start(url, await self._open(), done=self._source.forget_recent)
         return "/sources"
 
-    async def rejected(self, *, reason: Reason = "", cursor: Cursor = "") -> RejectedPages:
+    async def rejected(self, *, reason: Reason = "", cursor: Cursor = "") -> curation.RejectedPages:
         """Return the pages that gave no article, the latest first."""
-        return await self._open().run(lambda reader: curation.read_rejected(reader, cursor=cursor, reason=reason))
+        return await self._run(lambda reader: curation.read_rejected(reader, cursor=cursor, reason=reason))
 
-    async def rejected_page(self, *, candidate: CandidateId) -> RejectedSource | None:
+    async def rejected_page(self, *, candidate: CandidateId) -> curation.RejectedSource | None:
         """Return a page that gave no article, with its history and its text."""
-        return await self._open().run(lambda reader: curation.read_rejected_page(reader, candidate))
+        return await self._run(lambda reader: curation.read_rejected_page(reader, candidate))
 
     async def take(self, *, candidate: CandidateId) -> str:
         """Have a rejected page stored after all."""
         now = self._source.clock.now()
-        await self._open().run(lambda reader: curation.take_rejected(reader, candidate, now=now))
+        await self._run(lambda reader: curation.take_rejected(reader, candidate, now=now))
+        return f"/rejected/{candidate}"
+
+    async def leave(self, *, candidate: CandidateId) -> str:
+        """Leave a page rejected after all, while it waits to be stored."""
+        now = self._source.clock.now()
+        await self._run(lambda reader: curation.leave_rejected(reader, candidate, now=now))
         return f"/rejected/{candidate}"
 
     async def pause(self, *, name: SourceName) -> None:
         """Stop polling a source."""
-        await self._open().set_enabled(name, enabled=False)
-        self._source.forget_recent()
+        await self._set_enabled(name, enabled=False)
 
     async def resume(self, *, name: SourceName) -> None:
         """Poll a paused source again."""
-        await self._open().set_enabled(name, enabled=True)
+        await self._set_enabled(name, enabled=True)
+
+    async def _set_enabled(self, name: str, *, enabled: bool) -> None:
+        browser = await self._open()
+        await browser.set_enabled(name, enabled=enabled)
         self._source.forget_recent()
 
-    def _open(self) -> Browser:
-        corpus = self._corpus()
-        if corpus is None:
-            raise StoreError("the store is not open: the daemon is starting or stopping", retry=True)
+    async def _run(self, call: Callable[[StoreReader], T]) -> T:
+        """Return what a function reads of the store, or changes in it."""
+        browser = await self._open()
+        return await browser.run(call)
+
+    async def _open(self) -> Browser:
+        """Return the store; a daemon that applies a change of its sources opens it again within seconds."""
+        ends = self._source.clock.monotonic() + _OPEN_WITHIN.total_seconds()
+        while (corpus := self._corpus()) is None:
+            if self._source.clock.monotonic() >= ends:
+                raise StoreError("the store is not open: the daemon is starting or stopping", retry=True)
+            await self._source.clock.sleep(_LOOK_AGAIN)
         return corpus
 
     async def _copy_report(self) -> CopyReport:
         """Return who copied whom lately; kept for some minutes."""
-        browser, clock = self._open(), self._source.clock
+        browser, clock = await self._open(), self._source.clock
         known = self._report if self._report and self._report[0] is browser else None
         if known is None or clock.monotonic() - known[2] >= curation.REPORT_AGE.total_seconds():
             since = clock.now() - curation.REPORT_SPAN
@@ -289,10 +299,10 @@ class CorpusPages:
             known = self._report = browser, report, clock.monotonic()
         return known[1]
 
-    def _unsure_pairs(self, browser: Browser, reader: StoreReader) -> UnsurePairs:
+    def _unsure_pairs(self, browser: Browser, reader: StoreReader) -> curation.UnsurePairs:
         """Return the unsure pairs of a store; those found so far are kept while it is open."""
         if self._unsure is None or self._unsure[0] is not browser:
-            self._unsure = browser, UnsurePairs(reader, merge_at=browser.settings().dedupe.probability)
+            self._unsure = browser, curation.UnsurePairs(reader, merge_at=browser.settings().dedupe.probability)
         return self._unsure[1]
 
     async def _hours(self) -> Mapping[tuple[datetime, str], int]:
@@ -316,6 +326,10 @@ class CorpusPages:
         return hours
 
 
+def _found(reader: StoreReader, *, query: str, offset: int) -> SearchResult:
+    return reader.search(query, limit=PAGE_SIZE, offset=offset)
+
+
 def _warnings(figures: StoreStats | None, *, now: datetime) -> dict[str, tuple[Alarm, ...]]:
     """Return the problems of each source."""
     sources = figures.sources if figures else ()
@@ -334,9 +348,8 @@ def _lost_by_day(hours: Mapping[tuple[datetime, str], int], *, now: datetime) ->
 def _losses(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Iterator[Alarm]:
     """Yield an alarm for each day on which extraction has lost pages."""
     for day, number in _lost_by_day(hours, now=now).items():
-        detail = (
-            f"{number} pages lost on {day:%Y-%m-%d}: `corpus-worker reprocess --rejected` reads the kept ones again"
-        )
+        pages = counted(number, "page")
+        detail = f"{pages} lost on {day:%Y-%m-%d}: `corpus-worker reprocess --rejected` reads what is kept again"
         yield Alarm(what="lost", since=day, detail=detail)
 
 
@@ -344,10 +357,7 @@ def pages_app(
     source: StatusSource, *, corpus: Callable[[], Browser | None], web: WebSettings, is_public: bool = False
 ) -> WebApp:
     """Return the web application of a store; `corpus` returns None while the store is not open."""
-    served = CorpusPages(source, corpus=corpus)
-    return build_web_app(
-        source, web=web, pages=served.pages, actions=served.actions, feeds=served.feeds, is_public=is_public
-    )
+    return CorpusPages(source, corpus=corpus).app(web, is_public=is_public)
 
 
 class WebRun:
@@ -371,10 +381,12 @@ class WebRun:
                 health=lambda: self._health, figures=lambda: self._figures(browser), metrics=Metrics(), clock=clock
             )
             is_public = not is_loopback(self._listen)
-            app = pages_app(source, corpus=lambda: browser, web=self._settings.web, is_public=is_public)
+            served = CorpusPages(source, corpus=lambda: browser)
+            app = served.app(self._settings.web, is_public=is_public)
             async with serve_pages(app, listen=self._listen) as port:
                 host = self._listen.rpartition(":")[0]
                 on_start(f"http://{host}:{port}/")
+                await served.prepare()
                 await asyncio.Event().wait()
 
     async def _figures(self, browser: Browser) -> StoreStats:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
+from worker.charset.characters import count_words, one_line
 from worker.config.load import load_settings
 from worker.config.schema import Settings
 from worker.errors import ConfigurationError, NotFoundError, UsageError
@@ -24,10 +25,8 @@ from worker.models import (
     CandidateRecord,
     ClusterMember,
     Kind,
-    RecentArticle,
     Relation,
     Rights,
-    SearchResult,
     Source,
     StoredArticle,
     StoreStats,
@@ -79,12 +78,12 @@ class Difference:
     @property
     def words_added(self) -> int:
         """The number of words added."""
-        return sum(len(passage.split()) for passage in self.added)
+        return sum(map(count_words, self.added))
 
     @property
     def words_removed(self) -> int:
         """The number of words removed."""
-        return sum(len(passage.split()) for passage in self.removed)
+        return sum(map(count_words, self.removed))
 
 
 def difference(aligned: AlignedPassages) -> Difference:
@@ -119,11 +118,11 @@ class ArticleHistory:
     forgotten: Tombstone | None = None
 
 
-def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
+def load_history(reader: StoreReader, url_or_id: str, *, compared: int | None = None) -> ArticleHistory:
     """Load the history of a URL or an article id; raises NotFoundError if the store has neither.
 
     A URL can have several articles: the revisions of its text. Texts are aligned again here, since the store keeps only
-    the figures of a comparison.
+    the figures of a comparison: those of all articles, or of the newest `compared` and of the one with this id.
     """
     candidate = reader.candidate(url_or_id)
     ids = candidate.articles if candidate else (int(url_or_id),) if is_article_id(url_or_id) else ()
@@ -133,7 +132,13 @@ def load_history(reader: StoreReader, url_or_id: str) -> ArticleHistory:
         raise NotFoundError(
             f"{url_or_id}: the store knows no such URL or article id; `duplicates` and `export` show ids"
         )
-    decisions = {article.id: tuple(_decisions(reader, article)) for article in articles}
+    newest = {article.id for article in articles[-compared:]} if compared else None
+    decisions = {
+        article.id: tuple(
+            _decisions(reader, article, aligned=newest is None or article.id in newest or str(article.id) == url_or_id)
+        )
+        for article in articles
+    }
     exported = {article.id: _exported_text(reader, article) for article in articles}
     return ArticleHistory(
         candidate=candidate,
@@ -158,14 +163,14 @@ def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
     return ExportedText(head=head, reason=max(reasons)[1] if reasons else "the first of its cluster")
 
 
-def _decisions(reader: StoreReader, article: StoredArticle) -> list[Decision]:
-    """Return all verdicts on an article, oldest first, each with the two texts aligned."""
+def _decisions(reader: StoreReader, article: StoredArticle, *, aligned: bool) -> list[Decision]:
+    """Return all verdicts on an article, oldest first, each with the two texts, which may be aligned."""
     from worker.dedupe.alignment import align_passages
 
     decisions = []
     for at, verdict in reader.verdicts(article.id):
         against = reader.article(verdict.best.article) if verdict.best else None
-        passages = align_passages(article.article.text, against.article.text) if against else None
+        passages = align_passages(article.article.text, against.article.text) if against and aligned else None
         places = _places(reader, against)
         decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages, places=places))
     return decisions
@@ -204,11 +209,6 @@ def rule_text(verdict: Verdict) -> str:
         return f"a person said that it is another item than {', '.join(apart)}"
     compared = len(verdict.considered)
     return f"none alike among {compared} compared" if compared else "no article shares enough to be compared"
-
-
-def one_line(text: str) -> str:
-    """Return text with every run of white space replaced by one space."""
-    return " ".join(text.split())
 
 
 ACTIVITY_SPAN: Final = timedelta(weeks=12)
@@ -256,8 +256,6 @@ class ShownArticle:
 
 def versions_of(stored: StoredArticle, history: ArticleHistory) -> tuple[Version, ...]:
     """Return the versions of a page, the newest first, at most MAX_VERSIONS; each with what it changed."""
-    from worker.dedupe.alignment import align_passages
-
     same = [each for each in history.articles if each.article.canonical_url == stored.article.canonical_url]
     newest = sorted(same, key=lambda each: each.id, reverse=True)[: MAX_VERSIONS + 1]
     before: list[StoredArticle | None] = [*newest[1:], None]
@@ -267,11 +265,19 @@ def versions_of(stored: StoredArticle, history: ArticleHistory) -> tuple[Version
             revision=each.revision,
             fetched_at=each.article.fetched_at,
             words=each.article.words,
-            difference=difference(align_passages(each.article.text, earlier.article.text)) if earlier else None,
+            difference=difference(_aligned(each, earlier, history)) if earlier else None,
         )
         for each, earlier in zip(newest, before, strict=True)
     ]
     return tuple(found[:MAX_VERSIONS])
+
+
+def _aligned(stored: StoredArticle, earlier: StoredArticle, history: ArticleHistory) -> AlignedPassages:
+    """Return two versions of a page aligned, as they were for a decision on the later one if there is one."""
+    from worker.dedupe.alignment import align_passages
+
+    made = (each.passages for each in history.decisions[stored.id] if each.against and each.against.id == earlier.id)
+    return next(filter(None, made), None) or align_passages(stored.article.text, earlier.article.text)
 
 
 def timeline_of(history: ArticleHistory) -> tuple[Moment, ...]:
@@ -323,14 +329,6 @@ class Browser:
         """Return the outcomes of the last weeks by hour, those after an event only; raises StoreError."""
         return await self._offload(self._reader.activity, after=after, since=self._clock.now() - ACTIVITY_SPAN)
 
-    async def search(self, query: str, *, limit: int, offset: int) -> SearchResult:
-        """Return the texts that meet a query; raises StoreError."""
-        return await self._offload(self._reader.search, query, limit=limit, offset=offset)
-
-    async def newest(self, *, limit: int, before: int | None = None) -> tuple[RecentArticle, ...]:
-        """Return the exported articles from before an id, the newest first; raises StoreError."""
-        return await self._offload(self._reader.newest, limit=limit, before=before, heads=True)
-
     async def tag(self) -> str:
         """Return the beginning of the ids in feeds (RFC 4151): the same wherever this store is; raises StoreError."""
         return f"tag:corpus-worker.invalid,2026:{await self._offload(self._reader.identity) or 'store'}/"
@@ -381,7 +379,7 @@ class Browser:
         stored = self._reader.article(article_id)
         if stored is None:
             return None
-        history = load_history(self._reader, str(article_id))
+        history = load_history(self._reader, str(article_id), compared=MAX_VERSIONS)
         return ShownArticle(
             stored=stored,
             history=history,

@@ -94,7 +94,7 @@ _HEADERS: Final = {
 
 
 class SecureHeaders:
-    """ASGI middleware that adds these rules to every answer; files of the application may be cached."""
+    """ASGI middleware that adds these rules to every answer; files of the application and feeds may be cached."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -105,9 +105,10 @@ class SecureHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                caching = headers.get("Cache-Control", _HEADERS["Cache-Control"])
                 headers.update(_HEADERS)
-                if scope["path"].startswith(STATIC):
-                    headers["Cache-Control"] = "no-cache"  # kept, and asked for again with its ETag
+                # `no-cache`: kept, and requested again with its ETag.
+                headers["Cache-Control"] = "no-cache" if scope["path"].startswith(STATIC) else caching
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

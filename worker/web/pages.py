@@ -15,6 +15,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from worker.charset.characters import one_line
 from worker.config.types import format_age, format_countdown, format_duration, format_rounded
 from worker.logs import escape as visible
 from worker.models import State
@@ -118,7 +119,8 @@ def environment() -> Environment:
     )
     made.filters |= {
         "age": format_age, "countdown": format_countdown, "duration": format_duration, "rounded": format_rounded,
-        "moment": moment, "web_address": web_address, "number": "{:,}".format, "one_line": _one_line,
+        "moment": moment, "web_address": web_address, "number": "{:,}".format, "one_line": one_line,
+        "counted": counted, "with_code": with_code,
     }  # fmt: skip
     made.globals |= {"kinds": tuple(KINDS), "states": tuple(State)}
     return made
@@ -136,10 +138,20 @@ def moment(when: datetime) -> str:
     return when.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with the noun in its form: `1 text`, `2 texts`."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def with_code(text: str) -> Markup:
+    """Return a text with what is between backticks as code; nothing else in it is markup."""
+    pieces = visible(text).split("`")
+    if len(pieces) % 2 == 0:  # one of them has no partner
+        pieces[-2:] = ["`".join(pieces[-2:])]
+    code, plain = Markup("<code>{}</code>"), Markup("{}")
+    return Markup("").join((code if place % 2 else plain).format(each) for place, each in enumerate(pieces))
+
+
 def web_address(url: str) -> str:
     """Return a URL that may be a link: one of the web; empty for all others, such as `javascript:`."""
     return url if url.lower().startswith(("http://", "https://")) else ""
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

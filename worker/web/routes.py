@@ -15,10 +15,12 @@ form, which contains `{{ csrf() }}` and is shown only where `can_change` is true
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import formatdate, parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, get_args, get_type_hints
 from urllib.parse import urlencode
@@ -119,6 +121,8 @@ class Routes:
         self._actions, self._feeds = actions, feeds
         self._access, self._guard, self._health, self._clock = access, guard, health, clock
         self._templates = environment()
+        self._served: dict[str, tuple[str, float]] = {}
+        """Of each feed: the tag of what it has, and since when it has been served so."""
 
     def routes(self) -> Iterator[BaseRoute]:
         """Yield the routes of all pages, their twins, and the actions."""
@@ -148,9 +152,16 @@ class Routes:
     async def _feed(self, feed: FeedPage, request: Request) -> Response:
         async with asyncio.timeout(_PATIENCE.total_seconds()):
             found = await feed.read()
+        tag = f'"{hashlib.sha256(repr(found).encode(errors="backslashreplace")).hexdigest()[:32]}"'
+        if self._served.get(feed.path, ("", 0.0))[0] != tag:
+            self._served[feed.path] = tag, self._clock.now().timestamp()
+        since = self._served[feed.path][1]
+        headers = {"ETag": tag, "Last-Modified": formatdate(since, usegmt=True), "Cache-Control": "no-cache"}
+        if _is_known(request, tag, since):
+            return Response(status_code=304, headers=headers)
         scheme = "https" if self._access.is_https(request) else "http"
         body = to_atom(found, base=f"{scheme}://{request.headers['host']}", path=feed.path)
-        return Response(body, media_type=ATOM)
+        return Response(body, media_type=ATOM, headers=headers)
 
     async def _act(self, action: Action, parameters: Sequence[Parameter], request: Request) -> Response:
         form = await self._guard.form(request)
@@ -301,6 +312,18 @@ def _more(request: Request, cursor: str | None) -> str:
 def _local(path: str) -> str:
     """Return a path of this server, the overview for anything else."""
     return path if _LOCAL.fullmatch(path) else "/"
+
+
+def _is_known(request: Request, tag: str, since: float) -> bool:
+    """Return whether a client has a feed as it is (RFC 9110, section 13): a tag decides, without one the time."""
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        return tags.strip() == "*" or tag in (each.strip().removeprefix("W/") for each in tags.split(","))
+    try:
+        known = parsedate_to_datetime(request.headers.get("if-modified-since", "")).timestamp()
+    except (ValueError, OverflowError):
+        return False
+    return int(since) <= known
 
 
 def _problem(error: Exception) -> Problem:

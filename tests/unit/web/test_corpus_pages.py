@@ -182,6 +182,25 @@ async def test_the_articles_of_the_corpus_are_a_list_and_a_feed(client: httpx.As
         assert datetime.fromisoformat(entry.findtext(name, "", ATOM)).tzinfo
 
 
+async def test_a_feed_is_sent_again_only_when_it_changed(client: httpx.AsyncClient, store: Store) -> None:
+    path = "/feeds/articles.atom"
+    first = await client.get(path)
+    tag, since = first.headers["etag"], first.headers["last-modified"]
+    asked = (
+        {"If-None-Match": tag}, {"If-None-Match": f'"x", W/{tag}'}, {"If-None-Match": "*"},
+        {"If-Modified-Since": since}, {"If-None-Match": '"x"', "If-Modified-Since": since},
+        {"If-Modified-Since": "yesterday"}, {"If-Modified-Since": "Mon, 01 Jan 0001 00:00:00 +2359"},
+    )  # fmt: skip
+    answers = [await client.get(path, headers=each) for each in asked]
+    take_in(store, "https://bao.example/9", "chín mười mười một mười hai mười ba")
+    changed = await client.get(path, headers={"If-None-Match": tag})
+
+    assert [answer.status_code for answer in answers] == [304, 304, 304, 304, 200, 200, 200]
+    assert (answers[0].content, answers[0].headers["etag"]) == (b"", tag)
+    assert first.headers["cache-control"] == "no-cache"
+    assert changed.status_code == 200
+
+
 async def test_the_overview_counts_what_came_in(client: httpx.AsyncClient) -> None:
     first = (await client.get("/")).text
     again = (await client.get("/")).text

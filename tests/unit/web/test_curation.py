@@ -204,11 +204,14 @@ async def test_a_site_that_cannot_be_searched_is_said_in_one_line(
 async def test_a_rejected_page_is_looked_at_and_taken_after_all(client: httpx.AsyncClient, store: Store) -> None:
     listed = (await client.get("/rejected?reason=short")).text
     shown = (await client.get("/rejected/4")).text
-    taken = await send(client, "/rejected/4/take", shown)
+    waiting = await send(client, "/rejected/4/take", shown)
+    left = await send(client, "/rejected/4/leave", waiting.text)
+    taken = await send(client, "/rejected/4/take", left.text)
     claim = claim_one(store, now=clock().now() + timedelta(hours=1))
 
     assert "short : too short: 9 words" in words(listed)
     assert "Chữ" in words(shown)
     assert "It waits to be extracted again" in words(taken.text)
+    assert "Take it after all" in words(left.text)
     assert claim.is_taken
     assert (await client.get("/rejected/77")).status_code == 404

@@ -472,6 +472,6 @@ async def test_the_numbers_of_the_page_add_up(board: Board) -> None:
     async with board.client() as client:
         page = (await client.get("/")).text
 
-    assert "45 texts = 50 articles + 5 seeds - 10 not exported" in page
+    assert "45 texts = 50 articles + 5 seeds − 10 not exported" in page
     assert '<td class="n">50</td><td class="n">10</td>' in page
     assert "3 more came from targets" in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 
+from worker.charset.characters import one_line, shortened
 from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, StoredArticle, Verdict
 from worker.models.records import AlignedPassages
 from worker.runs.reading import (
@@ -12,7 +13,6 @@ from worker.runs.reading import (
     Decision,
     Difference,
     format_rights,
-    one_line,
     rule_text,
     shown_fields,
 )
@@ -156,7 +156,7 @@ def _print_article(stored: StoredArticle, history: ArticleHistory) -> None:
         if line:
             out.print(f"  {escape_markup(line)}")
     for name, value, origin in shown_fields(stored.article):
-        out.print(f"  {name}: {escape_markup(_shortened(value))} ({origin})", soft_wrap=True)
+        out.print(f"  {name}: {escape_markup(shortened(value, _MAX_SHARED_SHOWN))} ({origin})", soft_wrap=True)
     if rights := format_rights(stored.article.rights):
         out.print(f"  rights: {escape_markup(rights)}", soft_wrap=True)
     which = "this one" if stored.head else f"article {exported.head.id}, {exported.head.article.url}"
@@ -232,18 +232,9 @@ def _print_passages(passages: AlignedPassages) -> None:
     out.print("    passages: = both, + this article only, - the other only")
     for passage in passages.passages:
         if passage.shared:
-            out.print(f"    = {escape_markup(_shortened(passage.text))}", style="dim")
+            out.print(f"    = {escape_markup(shortened(passage.text, _MAX_SHARED_SHOWN))}", style="dim")
             continue
         if passage.text.strip():
             out.print(f"    + {escape_markup(one_line(passage.text))}", style="green")
         if passage.other.strip():
             out.print(f"    - {escape_markup(one_line(passage.other))}", style="red")
-
-
-def _shortened(text: str) -> str:
-    """Return the start and the end of a long text, on one line."""
-    flat = one_line(text)
-    if len(flat) <= _MAX_SHARED_SHOWN:
-        return flat
-    half = _MAX_SHARED_SHOWN // 2
-    return f"{flat[:half]} … {flat[-half:]}"

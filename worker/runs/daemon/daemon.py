@@ -67,8 +67,9 @@ class WatchedFile:
 STOP_TIMEOUT: Final = timedelta(seconds=29)
 """The process ends by itself within 30 seconds of a signal (docs/reference.md), before systemd or a container sends
 SIGKILL."""
-CONFIG_CHECK_EVERY: Final = timedelta(seconds=15)
-"""How often the configuration file is checked: pausing a source takes effect within a minute."""
+CONFIG_CHECK_EVERY: Final = timedelta(seconds=2)
+"""How often the configuration file is checked, which costs one system call: a source that a person pauses on a page is
+not polled again."""
 LOOP_TIMEOUT: Final = timedelta(minutes=2)
 """How long the event loop may be blocked (chosen, not measured: blocking work runs in threads and processes). Less than
 the `WatchdogSec=` of the systemd unit, so that this limit applies first and the stack traces are logged."""

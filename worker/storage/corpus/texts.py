@@ -20,6 +20,7 @@ from worker.models import (
     ClusterMember,
     CopyFacts,
     DuplicateLink,
+    Kind,
     Page,
     Relation,
     Removal,
@@ -53,7 +54,7 @@ _CLUSTERS_OF_SEVERAL = (
 )
 _MEMBERS = (
     select(
-        STANDINGS.c.cluster, ARTICLES.c.id, ARTICLES.c.canonical_url, ARTICLES.c.host,
+        STANDINGS.c.cluster, ARTICLES.c.id, ARTICLES.c.kind, ARTICLES.c.canonical_url, ARTICLES.c.host,
         ARTICLES.c.published_at, ARTICLES.c.published_at_from, ARTICLES.c.fetched_at,
     )
     .join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
@@ -178,13 +179,24 @@ def _article_conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterMembers:
-    """A cluster of several articles: how many, on which hosts, when they were fetched, and which host was first."""
+    """A cluster of several articles: how many, on which hosts, when they were fetched, and which host was first.
+
+    `undated` are seeds without a date: their place in time is when they were imported. `is_first_known` is false if the
+    first is one of them.
+    """
 
     count: int
     hosts: Counter[str]
     first_seen: datetime
     last_seen: datetime
     first_host: str
+    is_first_known: bool
+    undated: frozenset[int]
+
+    @property
+    def known_first_host(self) -> str:
+        """The host that was first, empty if that is not known."""
+        return self.first_host if self.is_first_known else ""
 
 
 def read_clusters(connection: Connection, clusters: Collection[int]) -> dict[int, ClusterMembers]:
@@ -205,18 +217,25 @@ def _described(rows: Sequence[Row[Any]], marked: Mapping[str, datetime]) -> Clus
 
     A marked article is the first of its cluster; else the publication time decides.
     """
-    first = min((row.canonical_url not in marked, _published(row), row.id, row.host) for row in rows)
+    first = min(rows, key=lambda row: (row.canonical_url not in marked, _published(row), row.id))
     return ClusterMembers(
         count=len(rows),
         hosts=Counter(row.host for row in rows),
         first_seen=min(row.fetched_at for row in rows),
         last_seen=max(row.fetched_at for row in rows),
-        first_host=first[-1],
+        first_host=first.host,
+        is_first_known=first.canonical_url in marked or _is_dated(first),
+        undated=frozenset(row.id for row in rows if not _is_dated(row)),
     )
 
 
 def _published(row: Row[Any]) -> datetime:
     return publication_time(row.published_at, row.published_at_from, fetched_at=row.fetched_at)
+
+
+def _is_dated(row: Row[Any]) -> bool:
+    """Whether it is known when a text appeared: a page was fetched about then, a seed may be imported years later."""
+    return bool(row.kind != Kind.SEED or _published(row) != row.fetched_at)
 
 
 def _copy_facts(row: Row[Any], members: ClusterMembers | None, link: DuplicateLink | None) -> CopyFacts:
@@ -238,9 +257,9 @@ def _copy_facts(row: Row[Any], members: ClusterMembers | None, link: DuplicateLi
 # Who copies whom, from the newest part of the store: what a page shows has to be quick in a store of any size.
 
 
-MAX_LOOKED_AT: Final = 8_000
-"""Texts that a report looks at. Measured in a store of a million, a quarter of them copies: of 20,000 it takes .35 s of
-processor time, and a page should not take longer than .2."""
+MAX_LOOKED_AT: Final = 5_000
+"""Texts that a report looks at. Measured where a quarter of them are copies: of 8,000 it takes .22 s of processor time on
+a busy machine, and a page should not take longer than .2."""
 STORIES_SHOWN: Final = 20  # a page of them
 HOSTS_SHOWN: Final = 40  # likewise
 FEW_TEXTS: Final = 10  # chosen: of fewer texts a share says little, so such hosts come last
@@ -250,7 +269,7 @@ _MEMBERS_SHOWN: Final[Select[Any]] = (
     select(
         ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.canonical_url, ARTICLES.c.host, ARTICLES.c.source, ARTICLES.c.title,
         ARTICLES.c.words, ARTICLES.c.published_at, ARTICLES.c.published_at_from, ARTICLES.c.fetched_at,
-        ARTICLES.c.revision, STANDINGS.c.relation, STANDINGS.c.head,
+        ARTICLES.c.kind, ARTICLES.c.revision, STANDINGS.c.relation, STANDINGS.c.head,
     )
     .join(STANDINGS, STANDINGS.c.article_id == ARTICLES.c.id)
     .where(STANDINGS.c.cluster == bindparam("cluster"))
@@ -259,7 +278,7 @@ _MEMBERS_SHOWN: Final[Select[Any]] = (
 )  # fmt: skip
 _JUDGED = select(DECISIONS.c.article_id, DECISIONS.c.at)
 """When articles were judged: ids are given out in order of that time, whenever their pages were fetched."""
-_LATEST = (
+_LATEST: Final[Select[Any]] = (
     select(STANDINGS.c.article_id, STANDINGS.c.cluster, STANDINGS.c.relation, ARTICLES.c.host)
     .join(ARTICLES, ARTICLES.c.id == STANDINGS.c.article_id)
     .where(STANDINGS.c.article_id >= bindparam("first"))
@@ -294,6 +313,7 @@ def _member(row: Row[Any]) -> ClusterMember:
         relation=Relation(row.relation),
         head=row.head,
         revision=row.revision,
+        is_dated=_is_dated(row),
     )
 
 
@@ -304,8 +324,13 @@ def copy_report(connection: Connection, *, since: datetime) -> CopyReport:
     clusters: dict[int, ClusterMembers] = {}
     for batch in batched(sorted({row.cluster for row in rows if row.relation in JOINING}), BATCH):
         clusters |= read_clusters(connection, batch)
-    first_hosts = {cluster: found.first_host for cluster, found in clusters.items()}
-    copied = [row for row in rows if first_hosts.get(row.cluster) not in {None, "", row.host}]
+    first_hosts = {cluster: found.known_first_host for cluster, found in clusters.items()}
+    copied = [
+        row
+        for row in rows
+        if first_hosts.get(row.cluster) not in {None, "", row.host}
+        and row.article_id not in clusters[row.cluster].undated
+    ]
     return CopyReport(
         since=since,
         texts=len(rows),
@@ -328,7 +353,7 @@ def _stories(connection: Connection, clusters: Mapping[int, ClusterMembers]) -> 
 
 def _story(connection: Connection, cluster: int, known: ClusterMembers) -> CopiedStory:
     first, *others = members(connection, cluster)
-    of_host = {each.host: each for each in reversed(others) if each.host != first.host}
+    of_host = {each.host: each for each in reversed(others) if each.host != first.host and each.is_dated}
     copies = tuple(sorted(of_host.values(), key=lambda each: (each.at, each.id)))
     return CopiedStory(cluster=cluster, first=first, copies=copies, texts=known.count, hosts=len(known.hosts))
 
@@ -351,7 +376,7 @@ def newest_copies(connection: Connection, *, before: int | None, limit: int) -> 
     ids = connection.execute(_NEWEST_COPIES, bounds).scalars().all()
     rows = connection.execute(_LINKS, {"ids": ids}).all()
     clusters = read_clusters(connection, {row.head_cluster for row in rows})
-    firsts = {cluster: found.first_host for cluster, found in clusters.items()}
+    firsts = {cluster: found.known_first_host for cluster, found in clusters.items()}
     found = (views.link_from(row, firsts) for row in rows)
     links = sorted((each for each in found if each.relation is not Relation.REVISION), key=lambda each: -each.id)
     rest = ids[-1] if len(ids) == limit else bounds["floor"]

@@ -300,6 +300,10 @@ class StoreReview:
         """Queue a rejected page to be stored after all; return whether its kept page is used. Raises StoreError."""
         return self._database.write(rejected.take, candidate, now=now)
 
+    def leave(self, candidate: int, *, now: datetime) -> None:
+        """Reject a page again that a person has taken and that still waits. Raises StoreError."""
+        self._database.write(rejected.leave, candidate, now=now)
+
     def forget(
         self, request: ForgetRequest, *, judge: JudgeFunction, now: datetime, dry_run: bool = False
     ) -> ForgetReport:

@@ -10,6 +10,7 @@ import pytest
 from tests.contract.storage.factories import (
     MINUTE,
     NOW,
+    add_seeds,
     article,
     candidate,
     claim_one,
@@ -17,10 +18,11 @@ from tests.contract.storage.factories import (
     judge,
     judge_of,
     page,
+    seed,
     take_in,
 )
 from worker.errors import StoreError
-from worker.models import Claim, Outcome, State, Text
+from worker.models import Claim, Kind, Outcome, PreparedSeed, State, Text
 from worker.storage.corpus import texts
 from worker.storage.corpus.judge_model import UnsurePair
 from worker.storage.store import Store
@@ -53,6 +55,26 @@ def test_a_report_names_who_had_a_text_first_and_who_copied_it(store: Store) -> 
     ]
     assert (report.texts, report.is_cut) == (4, False)
     assert store.reader.copy_report(since=NOW + DAY).texts == 0
+
+
+def test_a_seed_without_a_date_neither_had_a_text_first_nor_copied_it(store: Store) -> None:
+    imported = NOW - 9 * DAY
+    for number, published in ((1, None), (2, imported)):
+        made = replace(article(f"https://s{number}.example/1", f"một hai ba {number}"), kind=Kind.SEED)
+        made = replace(made, published_at=published, fetched_at=imported + MINUTE)
+        raw = seed(f"{number}.txt", made.text)
+        add_seeds(store, PreparedSeed(seed=raw, article=made, fingerprint=fingerprint(made.text)))
+        take_in(store, f"https://{'ab'[number - 1]}.example/1", made.text, now=NOW + MINUTE)
+
+    report = store.reader.copy_report(since=NOW - DAY)
+    links = store.reader.newest_copies(before=None, limit=9).links
+
+    assert [(story.first.host, [each.host for each in story.copies]) for story in report.stories] == [
+        ("s2.example", ["b.example"])
+    ]
+    assert [(each.host, each.copied) for each in report.hosts] == [("b.example", 1)]
+    assert {each.first_host for each in links} == {"", "s2.example"}
+    assert [each.is_dated for each in store.reader.members(1)] == [False, True]
 
 
 def test_a_text_marked_as_the_original_is_the_first_of_its_cluster(store: Store) -> None:
@@ -158,6 +180,14 @@ def test_rejected_pages_are_listed_by_reason_in_parts(store: Store) -> None:
     ]
     assert ([each.url for each in rest.pages], rest.before) == ([A], None)
     assert ([each.url for each in chosen.pages], dict(chosen.reasons)) == ([B], {"short": 2, "language": 1})
+    store.ledger.enqueue([candidate(C)], now=NOW, again=True)
+    again = Outcome(state=State.REJECTED, reason="language", detail="too language: 1")
+    store.ledger.finish(claim_one(store), again, now=NOW)
+    store.review.take(kept.id, now=NOW)
+    left = store.review.rejected_list(before=None, reason="", limit=1)
+    older = store.review.rejected_list(before=left.before, reason="", limit=9)
+    assert [each.url for each in (*left.pages, *older.pages)] == [C, B]  # each once, and only what is rejected still
+    assert (dict(left.reasons), left.are_reasons_of_all, older.reasons) == ({"language": 2}, True, left.reasons)
     found = store.review.rejected_page(kept.id)
     assert found is not None
     assert getattr(found[2], "body", b"") == b"<p>Tin</p>"
@@ -168,9 +198,21 @@ def test_rejected_pages_are_listed_by_reason_in_parts(store: Store) -> None:
 def test_a_rejected_page_is_taken_after_all(store: Store, *, kept: bool) -> None:
     number = reject(store, A, kept=kept).id
 
+    before = store.review.rejected_page(number)
+    store.review.take(number, now=NOW)
+    store.review.leave(number, now=NOW)
+    assert before is not None
+    assert store.review.rejected_page(number) == before
+    assert store.reader.audit().problems == ()
+    with pytest.raises(StoreError, match="does not wait any more"):
+        store.review.leave(number, now=NOW)
+    assert store.ledger.claim(now=NOW + DAY, lease=DAY, limit=9, worker="w") == []
+
     assert store.review.take(number, now=NOW) is kept
     assert store.reader.audit().problems == ()
     claim = claim_one(store)
+    with pytest.raises(StoreError, match="does not wait any more"):
+        store.review.leave(number, now=NOW)
     assert claim.is_taken
     assert (claim.payload is not None) is kept
     newcomer = article(A, "một hai")
