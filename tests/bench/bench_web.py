@@ -1,9 +1,9 @@
 """How long every web page, its twin as data, and every feed take, of a store of any size.
 
 `python -m tests.bench.bench_web [--articles N] [--url URL] [--times K]`: the store of `bench_search`. After what the
-server prepares when it starts, each address is read once at first, and then K times after all that is kept for some seconds or minutes has expired, which is slower
-than most visits. Processor time is that of this process, in which the pages are made: it says more on a busy machine,
-but that of a PostgreSQL server is not in it.
+server prepares when it starts, each address is read once, and then K times after all that is kept for some seconds or
+minutes has expired, which is slower than most visits. Processor time is that of this process, in which the pages are
+made: it says more on a busy machine, but that of a PostgreSQL server is not in it.
 """
 
 from __future__ import annotations

@@ -258,8 +258,8 @@ def _copy_facts(row: Row[Any], members: ClusterMembers | None, link: DuplicateLi
 
 
 MAX_LOOKED_AT: Final = 5_000
-"""Texts that a report looks at. Measured where a quarter of them are copies: of 8,000 it takes .22 s of processor time on
-a busy machine, and a page should not take longer than .2."""
+"""Texts that a report looks at. Measured on a busy machine, a quarter of the texts copies: of 8,000 it takes .22 s of
+processor time, and a page should not take longer than .2."""
 STORIES_SHOWN: Final = 20  # a page of them
 HOSTS_SHOWN: Final = 40  # likewise
 FEW_TEXTS: Final = 10  # chosen: of fewer texts a share says little, so such hosts come last
