@@ -141,13 +141,12 @@ _REJECTED = (
 def store_stats(connection: Connection, *, now: datetime, size: int | None = None) -> StoreStats:
     """Return the statistics of a store; `size` in bytes is passed through."""
     counts, by_source = _counts(connection)
-    pending, due = claims.pending(connection, now=now)
     heads = select(func.count()).select_from(STANDINGS).where(STANDINGS.c.head)
     kept, seeds = (connection.execute(count).scalar_one() for count in (_COUNT_ARTICLES, _COUNT_SEEDS))
     return StoreStats(
         at=now,
-        pending=pending,
-        due=due,
+        pending=counts[State.PENDING],
+        due=claims.count_due(connection, now=now),
         held=connection.execute(_COUNT_HELD).scalar_one(),
         counts=counts,
         texts=connection.execute(heads).scalar_one(),

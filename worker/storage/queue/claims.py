@@ -257,10 +257,14 @@ def free_host(connection: Connection, host: str, token: str) -> None:
 
 def pending(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> tuple[int, int]:
     """Return how many candidates are pending, and how many of them are due on hosts that are not closed."""
-    statements, names = statements_for(scope), scope_parameters(scope)
-    waiting = connection.execute(statements.pending, names).scalar_one()
-    due = connection.execute(statements.due, {"now": now, **names}).scalar_one()
-    return waiting, due
+    waiting = connection.execute(statements_for(scope).pending, scope_parameters(scope)).scalar_one()
+    return waiting, count_due(connection, now=now, scope=scope)
+
+
+def count_due(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> int:
+    """Return how many candidates are pending and due on hosts that are not closed."""
+    due = connection.execute(statements_for(scope).due, {"now": now, **scope_parameters(scope)})
+    return int(due.scalar_one())
 
 
 def has_due(connection: Connection, *, now: datetime, scope: Scope = EVERYTHING) -> bool:
