@@ -146,11 +146,14 @@ class ReviewPair:
 class ComparedPair:
     """Two texts about which the judge was unsure: the figures, its reasons in words, and the aligned passages.
 
-    `judged_same` is what it decided: one item or two. `is_cut` is true if the texts go on after the passages.
+    `judged_same` is what it decided: one item or two. `is_cut` is true if the texts go on after the passages. `words`
+    and `other_words` are the lengths of both as the judge counts, as `shared_words` does: `4/3` is two words.
     """
 
     article: StoredArticle
     other: StoredArticle
+    words: int
+    other_words: int
     judged_same: bool
     probability: float
     jaccard: float

@@ -132,6 +132,7 @@ def load_judge() -> None:
 def compare(opened: ReviewPair, *, merge_at: float) -> ComparedPair:
     """Return a pair as a person compares it: the texts aligned, and what the judge found."""
     from worker.dedupe.alignment import align_passages
+    from worker.dedupe.tokenizer import tokenize
 
     made = opened.comparison
     probability = made.probability or 0.0
@@ -140,11 +141,13 @@ def compare(opened: ReviewPair, *, merge_at: float) -> ComparedPair:
     return ComparedPair(
         article=opened.article,
         other=opened.other,
+        words=len(tokenize(opened.article.article.text)),
+        other_words=len(tokenize(opened.other.article.text)),
         judged_same=probability >= merge_at,
         probability=probability,
         jaccard=made.jaccard,
         containment=made.containment,
-        shared_words=aligned.shared_words,
+        shared_words=made.shared_words,
         rule=made.rule,
         reasons_for=tuple(each.removeprefix("for: ") for each in made.notes if each.startswith("for: ")),
         reasons_against=tuple(each.removeprefix("against: ") for each in made.notes if each.startswith("against: ")),

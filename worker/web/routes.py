@@ -31,7 +31,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker.errors import ConfigurationError, NotFoundError, StoreError, UsageError
+from worker.errors import ConfigurationError, NotFoundError, StoreError, StoreMissing, UsageError
 from worker.models import Health
 from worker.ports import Clock
 from worker.web.access import DATA, Access, FormGuard, address_of
@@ -165,7 +165,13 @@ class Routes:
 
     async def _act(self, action: Action, parameters: Sequence[Parameter], request: Request) -> Response:
         form = await self._guard.form(request)
-        target = await action.act(**_values(parameters, request, form))
+        try:
+            target = await action.act(**_values(parameters, request, form))
+        except StoreError as exc:
+            if exc.retry or isinstance(exc, StoreMissing):
+                raise
+            # What was wanted does not fit what is stored now: somebody else was quicker, or it is gone.
+            raise HTTPException(409, str(exc)) from exc
         return RedirectResponse(target or _local("".join(form.get("back", []))), status_code=303)
 
     # Login.

@@ -211,6 +211,12 @@ async def test_a_rejected_page_is_looked_at_and_taken_after_all(client: httpx.As
 
     assert "short : too short: 9 words" in words(listed)
     assert "Chữ" in words(shown)
+    token = re.search(r'name="csrf" value="(\w+)"', shown)
+    assert token
+    for path in ("/rejected/4/take", "/rejected/77/leave", "/review/undo", "/review/mark"):
+        form = {"csrf": token[1], "article": "1", "other": "1", "decided": "same"}
+        refused = await client.post(path, data=form)
+        assert (refused.status_code, "This cannot be done" in refused.text) == (409, True), path
     assert "It waits to be extracted again" in words(taken.text)
     assert "Take it after all" in words(left.text)
     assert claim.is_taken

@@ -181,8 +181,8 @@ def _article_conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
 class ClusterMembers:
     """A cluster of several articles: how many, on which hosts, when they were fetched, and which host was first.
 
-    `undated` are seeds without a date: their place in time is when they were imported. `is_first_known` is false if the
-    first is one of them.
+    `undated` are seeds without a date: their place in time is when they were imported. `first_dated` is the host that
+    was first, empty if the first is one of them.
     """
 
     count: int
@@ -190,13 +190,13 @@ class ClusterMembers:
     first_seen: datetime
     last_seen: datetime
     first_host: str
-    is_first_known: bool
+    first_dated: str
     undated: frozenset[int]
 
     @property
     def known_first_host(self) -> str:
-        """The host that was first, empty if that is not known."""
-        return self.first_host if self.is_first_known else ""
+        """The host that was first, empty where a seed without a date may have been."""
+        return "" if self.undated else self.first_dated
 
 
 def read_clusters(connection: Connection, clusters: Collection[int]) -> dict[int, ClusterMembers]:
@@ -224,7 +224,7 @@ def _described(rows: Sequence[Row[Any]], marked: Mapping[str, datetime]) -> Clus
         first_seen=min(row.fetched_at for row in rows),
         last_seen=max(row.fetched_at for row in rows),
         first_host=first.host,
-        is_first_known=first.canonical_url in marked or _is_dated(first),
+        first_dated=first.host if first.canonical_url in marked or _is_dated(first) else "",
         undated=frozenset(row.id for row in rows if not _is_dated(row)),
     )
 
@@ -324,7 +324,7 @@ def copy_report(connection: Connection, *, since: datetime) -> CopyReport:
     clusters: dict[int, ClusterMembers] = {}
     for batch in batched(sorted({row.cluster for row in rows if row.relation in JOINING}), BATCH):
         clusters |= read_clusters(connection, batch)
-    first_hosts = {cluster: found.known_first_host for cluster, found in clusters.items()}
+    first_hosts = {cluster: found.first_dated for cluster, found in clusters.items()}
     copied = [
         row
         for row in rows

@@ -15,7 +15,7 @@ for (const element of document.querySelectorAll("time[datetime]")) {
 
 // Sentences of the worker name times in UTC.
 const inWords = /\b(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC\b/g;
-for (const element of document.querySelectorAll(".alarms li, .health")) {
+for (const element of document.querySelectorAll(".alarms li, .health, .words p")) {
   for (const part of element.childNodes) {
     if (part.nodeType !== Node.TEXT_NODE) continue;
     part.data = part.data.replace(inWords, (whole, day, time) => {
