@@ -30,7 +30,7 @@ from worker.storage.store import open_read_only
 from worker.web.app import StatusSource, WebApp, build_web_app
 from worker.web.data import AtomFeed, FeedEntry, Within, cursor_values, make_cursor
 from worker.web.metrics import Metrics
-from worker.web.pages import SPANS, Plot, counted, moment, plot, web_address
+from worker.web.pages import SPANS, Plot, counted, moment, plot, titled, web_address
 from worker.web.routes import Action, FeedPage, WebPage
 from worker.web.server import serve_pages
 
@@ -162,7 +162,7 @@ class CorpusPages:
         entries = tuple(
             FeedEntry(
                 id=f"{tag}articles/{each.id}",
-                title=each.title or "no title",
+                title=titled(each.title),
                 path=f"/articles/{each.id}",
                 updated=each.at,
                 published=each.published_at,

@@ -106,6 +106,8 @@ def _pieces(column: Mapping[str, int], top: int) -> Sequence[Piece]:
 
 # The templates.
 
+_MAX_TITLE: Final = 300  # letters; chosen: longer than any headline, and a page of hundred titles stays below 150 kB
+
 
 def environment() -> Environment:
     """Return the templates with their filters. A name that is missing is an error."""
@@ -120,7 +122,7 @@ def environment() -> Environment:
     made.filters |= {
         "age": format_age, "countdown": format_countdown, "duration": format_duration, "rounded": format_rounded,
         "moment": moment, "web_address": web_address, "number": "{:,}".format, "one_line": one_line,
-        "counted": counted, "with_code": with_code,
+        "counted": counted, "titled": titled, "with_code": with_code,
     }  # fmt: skip
     made.globals |= {"kinds": tuple(KINDS), "states": tuple(State)}
     return made
@@ -136,6 +138,14 @@ def _shown(value: object) -> object:
 def moment(when: datetime) -> str:
     """Return a time as the pages show it."""
     return when.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def titled(text: str | None) -> str:
+    """Return a title as it is shown: on one line, at most some lines of it, and `no title` for an empty one."""
+    flat = one_line(text or "")
+    if len(flat) > _MAX_TITLE:
+        flat = f"{flat[:_MAX_TITLE].rpartition(' ')[0] or flat[:_MAX_TITLE]} …"
+    return flat or "no title"
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -104,6 +105,22 @@ async def test_hostile_texts_do_nothing_on_any_page(client: httpx.AsyncClient) -
         assert answer.status_code == 200, answer.text
         assert len(answer.content) < 150_000
         assert_harmless(answer.text)
+
+
+async def test_a_page_stays_small_however_long_a_title_and_a_text_are(client: httpx.AsyncClient, store: Store) -> None:
+    long = article("https://z.example/1", f"{'dài' * 90_000}\n{text_of(7)}", fetched_at=NOW)
+    newcomer = replace(long, title=f"{'tựa' * 9} {'x' * 300_000}", lead="lời " * 90_000)
+    store.ledger.enqueue([candidate(long.url)], now=NOW)
+    fingerprint = DEDUPER.fingerprint(newcomer)
+    judge = partial(DEDUPER.judge, newcomer, fingerprint)
+    store.ledger.settle(claim_one(store), newcomer, fingerprint=fingerprint, judge=judge, now=NOW)
+    newest = store.reader.newest(limit=1)[0].id
+
+    for path in ("/articles", "/search?q=x", f"/search?q={SYLLABLES[0]}", f"/articles/{newest}", "/"):
+        answer = await client.get(path)
+        assert answer.status_code == 200
+        assert len(answer.content) < 150_000, path
+        assert f"{'tựa' * 9} …" in answer.text or path.startswith("/search")
 
 
 async def test_clusters_say_who_had_a_text_first(client: httpx.AsyncClient) -> None:
