@@ -127,7 +127,8 @@ def _check_file(url: URL, *, create: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         message = f"store {describe_url(url)}: folder {path.parent} cannot be made ({error.strerror})"
-        raise StoreError(f"{message}: choose another [store] url") from error
+        whose = f"let user {os.geteuid()} write there, or " if isinstance(error, PermissionError) else ""
+        raise StoreError(f"{message}: {whose}choose another [store] url") from error
 
 
 def _may_be_written(path: Path) -> bool:
