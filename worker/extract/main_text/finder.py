@@ -61,6 +61,8 @@ _LEAD_NAME_IN_CAMEL_CASE = re.compile(
 _NOT_LEAD_NAME = re.compile(r"author|bio|byline|profile|product|caption|share|newsletter", re.IGNORECASE)
 # In characters, chosen, not measured: shorter blocks are labels, longer ones are body text.
 _MIN_LEAD_CHARS, _MAX_LEAD_CHARS = 40, 1200
+# A box named as a lead with more text than this holds more than the lead. Chosen, not measured.
+_MAX_LEAD_BOX_CHARS = 600
 # A lead and a description agree if so many folded characters do, and the rest up to the last _MAX_CUT_CHARS:
 # descriptions are cut off, often within a word. Chosen, not measured.
 _LEAD_KEY_CHARS = 60
@@ -83,8 +85,18 @@ def find_lead(document: Document, blocks: Sequence[TextBlock]) -> str:
         is_named = block.element in near and _is_named(block.element)
         text = block.text if described or is_named else ""
         if text and (is_named or _is_described(text, described)) and _is_prose(text):
-            return text
+            return _with_rest_of_box(block, blocks) if is_named else text
     return ""
+
+
+def _with_rest_of_box(first: TextBlock, blocks: Sequence[TextBlock]) -> str:
+    """Return the text of a box named as a lead that begins with this block; only the block's if that is too long."""
+    box = first.element.getparent()
+    if box is None or not _is_named(box, alone=True):
+        return first.text
+    parts = [block.text for block in blocks if block.element.getparent() is box]
+    whole = " ".join(parts)
+    return whole if parts[0] == first.text and len(whole) <= _MAX_LEAD_BOX_CHARS else first.text
 
 
 def _descriptions(document: Document) -> frozenset[str]:
@@ -134,8 +146,9 @@ def _begin_alike(folded: str, description: str) -> bool:
     return folded[:_LEAD_KEY_CHARS] == description[:_LEAD_KEY_CHARS] and folded[:size] == description[:size]
 
 
-def _is_named(element: HtmlElement) -> bool:
-    names = " ".join(_names(element))
+def _is_named(element: HtmlElement, *, alone: bool = False) -> bool:
+    """Return whether an element is named as a lead, or the one around it unless it `alone` counts."""
+    names = " ".join(_names(element, alone=alone))
     named = _LEAD_NAME.search(names) or _LEAD_NAME_IN_CAMEL_CASE.search(names)
     return named is not None and not _NOT_LEAD_NAME.search(names)
 
@@ -153,11 +166,11 @@ def _blocks_after(tree: HtmlElement, heading: HtmlElement) -> frozenset[HtmlElem
     return frozenset(found)
 
 
-def _names(element: HtmlElement) -> Iterator[str]:
-    parent = element.getparent()
+def _names(element: HtmlElement, *, alone: bool) -> Iterator[str]:
+    parent = None if alone else element.getparent()
     for owner in (element, parent):
         if owner is not None:
-            yield from filter(None, (owner.get("class"), owner.get("itemprop"), owner.get("id")))
+            yield from filter(None, (owner.get("class"), owner.get("itemprop"), owner.get("id"), owner.get("type")))
 
 
 def put_lead_first(blocks: list[ArticleBlock], lead: str) -> list[ArticleBlock]:
@@ -169,6 +182,9 @@ def put_lead_first(blocks: list[ArticleBlock], lead: str) -> list[ArticleBlock]:
     if not key:
         return blocks
     indexes = [i for i, block in enumerate(blocks) if _is_same(block.folded, key)]
+    # A lead can be several blocks.
+    parts = [i for i, block in enumerate(blocks[:4]) if len(block.folded) >= _MIN_LEAD_CHARS and block.folded in key]
+    indexes = sorted({*indexes, *parts})
     if not indexes and key in " ".join(block.folded for block in blocks):
         # A block with line breaks on the page can be several blocks here.
         return blocks
@@ -230,6 +246,8 @@ def _plain(markup: str) -> str:
 # has fewer than so many words: 18 of 1,003 articles are then read by trafilatura, too (docs/extract.md).
 _NO_LOSS_SHARE = 0.5
 _FEW_WORDS = 60
+# A box named as comments may be the article only below a text as short as an introduction (docs/extract.md).
+_INTRODUCTION_CHARS = 1_000
 _LIVE_BLOG_TYPE = "liveblogposting"
 
 
@@ -350,12 +368,13 @@ def _own_reading(
         lambda: remove_link_blocks(density, blocks, teasers, budget, url=document.url),
         default=None,
     )
-    left = [each for each in own if _is_within(each, document)]
+    left = [each for each in own if any(ancestor is tree for ancestor in each.element.iterancestors())]
+    body = extract_body(tree, density, blocks)
     return _OwnReading(
-        extract_body(tree, density, blocks),
+        body,
         lead,
         left,
-        budget.doubtful,
+        budget.doubtful if total_chars(body) < _INTRODUCTION_CHARS else (),
         is_rendered=bool(density.chars) or _has_noscript(document.body),
     )
 
@@ -377,7 +396,3 @@ def _describes_this_page(document: Document) -> bool:
     headline = fold(document.json_ld.headline)
     shown = (fold(heading.text_content()) for heading in document.tree.iter("h1"))
     return bool(headline) and any(each and (each in headline or headline in each) for each in shown)
-
-
-def _is_within(block: TextBlock, document: Document) -> bool:
-    return any(ancestor is document.tree for ancestor in block.element.iterancestors())

@@ -1,7 +1,7 @@
 """Phrases that mark non-article text on news pages: block headings, prompts, cross links, picture credits.
 
-They are Vietnamese and English. In other languages such text is recognised by structure, and by counting what a host
-repeats (`boilerplate.py`).
+They are Vietnamese and English; headings and cross links also those of other widely read languages. Otherwise such text
+is recognised by structure, and by counting what a host repeats (`boilerplate.py`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,33 @@ _BLOCK_HEADINGS = (
     "Most popular", "More on this story", "More from this section", "You may also like", "You might also like",
     "Recommended", "Recommended for you", "Comments", "Leave a comment", "Share", "Share this", "Share this article",
     "Latest news", "Trending", "Trending now", "Advertisement", "Sponsored", "Newsletter", "Don't miss", "Up next",
+    "More about", "More on this topic", "Related posts", "See also",
+    # German, Dutch, Scandinavian
+    "Mehr zum Thema", "Lesen Sie auch", "Lesen Sie mehr", "Das könnte Sie auch interessieren", "Auch interessant",
+    "Meistgelesen", "Weitere Artikel", "Weitere Themen", "Ähnliche Artikel", "Anzeige", "Werbung", "Kommentare",
+    "Lees ook", "Lees meer", "Meest gelezen", "Gerelateerd", "Les også", "Läs mer", "Läs också", "Läs även",
+    "Læs også",
+    # French, Spanish, Portuguese, Italian
+    "À lire aussi", "Lire aussi", "À lire également", "Sur le même sujet", "Les plus lus", "Articles liés",
+    "Publicité", "Commentaires", "Noticias relacionadas", "Artículos relacionados", "Te puede interesar",
+    "Lea también", "Lee también", "También te puede interesar", "Lo más leído", "Más información", "Más noticias",
+    "Publicidad", "Comentarios", "Notícias relacionadas", "Leia também", "Leia mais", "Veja também", "Mais lidas",
+    "Publicidade", "Comentários", "Leggi anche", "Articoli correlati", "Potrebbe interessarti", "I più letti",
+    "Commenti",
+    # Polish, Czech, Russian, Ukrainian, Turkish, Indonesian
+    "Czytaj więcej", "Czytaj także", "Czytaj też", "Zobacz także", "Zobacz też", "Przeczytaj także", "Reklama",
+    "Čtěte také", "Mohlo by vás zajímat", "Читайте также", "Похожие новости", "Новости по теме", "По теме",
+    "Реклама", "Читайте також", "Новини за темою", "İlgili haberler", "Çok okunanlar", "Baca juga",
+    "Berita terkait", "Artikel terkait", "Terpopuler",
+    # Chinese, Japanese, Korean, Thai
+    "相关新闻", "相关报道", "相关阅读", "相关链接", "相关文章", "相关推荐", "推荐阅读", "延伸阅读", "热门推荐",
+    "猜你喜欢", "更多新闻", "网友评论", "相關新聞", "相關報導", "相關文章", "延伸閱讀", "推薦閱讀", "関連記事",
+    "関連ニュース", "関連リンク", "おすすめ記事", "あわせて読みたい", "人気記事", "最新記事", "관련기사",
+    "관련 기사", "관련뉴스", "많이 본 뉴스", "인기기사", "최신기사", "ข่าวที่เกี่ยวข้อง", "เรื่องที่เกี่ยวข้อง",
+    "บทความที่เกี่ยวข้อง", "อ่านเพิ่มเติม", "ข่าวล่าสุด",
+    # Arabic, Persian, Hindi, Bengali
+    "أخبار ذات صلة", "مواضيع ذات صلة", "مقالات ذات صلة", "اقرأ أيضا", "اقرأ أيضاً", "اقرأ أيضًا", "الأكثر قراءة",
+    "مطالب مرتبط", "اخبار مرتبط", "संबंधित खबरें", "यह भी पढ़ें", "ये भी पढ़ें", "আরও পড়ুন", "আরো পড়ুন", "সম্পর্কিত খবর",
 )
 # fmt: on
 _FOLDED_BLOCK_HEADINGS = frozenset(map(fold, _BLOCK_HEADINGS))
@@ -47,7 +74,12 @@ _TRAILING_COUNT = re.compile(r"\s{0,5}\([\d.,]{0,12}\).*$")
 # quotations.
 _CROSS_LINK = re.compile(
     r"(?:>>+|»|►|▶|→|☛|👉|\*\s)?\s*(?:xem thêm|đọc thêm|xem ngay|đọc ngay|tin liên quan|"
-    r"bài liên quan|mời xem|mời đọc|see also|read also|read more|also read|related|more)\s*[:>»]\s*\S",
+    r"bài liên quan|mời xem|mời đọc|see also|read also|read more|also read|related|more|lesen sie (?:auch|mehr)|"
+    r"mehr zum thema|lees ook|les også|läs (?:också|mer|även)|læs også|(?:à )?lire aussi|à lire également|"
+    r"le[ae] también|leia (?:também|mais)|veja também|leggi anche|czytaj (?:więcej|także|też)|zobacz (?:także|też)|"
+    r"čtěte také|читайте (?:также|також)|baca juga|相关(?:新闻|报道|阅读|链接)|延伸(?:阅读|閱讀)|関連記事|관련\s?기사|"
+    r"यह भी पढ़ें|ये भी पढ़ें|আর[ওো] পড়ুন|اقرأ أيض\S{1,2}|"
+    r"(?:เรื่อง|ข่าว)ที่เกี่ยวข้อง|อ่านเพิ่มเติม)\s*[:：>»]\s*\S",
     re.IGNORECASE,
 )
 _ARROW = re.compile(r">>+\s*\S(?!.{40,}\w[.!][\"”’»)]?$)")

@@ -10,8 +10,8 @@ from lxml.etree import strip_elements
 from lxml.html import HtmlElement
 
 from worker.extract.explain import Trace
-from worker.extract.main_text.phrases import is_comment_heading, is_date_or_mark, mentions_comments
-from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity
+from worker.extract.main_text.phrases import is_comment_heading, mentions_comments
+from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity, are_in_tables, dated_chars
 
 # The running text of smaller boxes is not counted, to save time. Chosen, not measured: two or three sentences.
 _SMALL_BOX_CHARS = 200
@@ -321,7 +321,7 @@ def remove_link_blocks(
     `url` is the page's own address.
     """
     own = [p.element for p in blocks if _is_own_prose(p) and p.element not in teasers]
-    tags = _BOX_TAGS | _TABLE_TAGS if _is_laid_out_in_tables(own) else _BOX_TAGS
+    tags = _BOX_TAGS | _TABLE_TAGS if are_in_tables(own) else _BOX_TAGS
     boxes = (_link_boxes(density, tags) | _teaser_rows(teasers.values())) - _ancestors(own)
     # In page order, in which `--explain` shows them.
     ordered = (element for element in density.elements if element in boxes)
@@ -370,12 +370,6 @@ def _host(url: str) -> str:
     return url.partition("//")[2].partition("/")[0].lower().removeprefix("www.").removeprefix("m.")
 
 
-def _is_laid_out_in_tables(own: Sequence[HtmlElement]) -> bool:
-    """Return whether most of the running text is in table cells, so that the page's menus are, too."""
-    in_cells = sum(block.tag == "td" or next(block.iterancestors("td"), None) is not None for block in own)
-    return bool(2 * in_cells > len(own))
-
-
 def _link_boxes(density: TextDensity, tags: Collection[str]) -> set[HtmlElement]:
     """Return the boxes with at least three links and hardly any text beside these but dates."""
     found = set()
@@ -383,18 +377,10 @@ def _link_boxes(density: TextDensity, tags: Collection[str]) -> set[HtmlElement]
         if links < _MIN_LINKS or box.tag not in tags:
             continue
         missing = _MIN_LINK_SHARE * density.chars[box] - density.linked[box]
-        if missing <= 0 or (
-            density.linked[box] >= _MIN_DATED_LINK_SHARE * density.chars[box]
-            and missing <= _MIN_LINK_SHARE * _dated_chars(box)
-        ):
+        is_half_linked = density.linked[box] >= _MIN_DATED_LINK_SHARE * density.chars[box]
+        if missing <= 0 or (is_half_linked and missing <= _MIN_LINK_SHARE * dated_chars(box)):
             found.add(box)
     return found
-
-
-def _dated_chars(box: HtmlElement) -> int:
-    """Return how many characters of a box are dates, ages ("3 hours ago") and marks between its links."""
-    pieces = (text for part in box.iter("*") for text in (None if part.tag == "a" else part.text, part.tail) if text)
-    return sum(len(flat) for piece in pieces if (flat := " ".join(piece.split())) and is_date_or_mark(flat))
 
 
 def _teaser_rows(teasers: Iterable[HtmlElement]) -> set[HtmlElement]:

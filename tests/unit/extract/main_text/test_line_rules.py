@@ -179,6 +179,24 @@ def test_links_with_dates_beside_them_are_a_link_block(date: str) -> None:
     assert read(news_page(body=article_body(after=f"<ul>{_linked_rows(date)}</ul>"))).text == WHOLE
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Mehr zum Thema",
+        "À lire aussi",
+        "Czytaj więcej",
+        "相关报道：",
+        "関連記事",
+        "관련기사",
+        "เรื่องที่เกี่ยวข้อง",
+        "اقرأ أيضًا",
+    ],
+)
+def test_headings_of_link_blocks_in_other_languages_are_dropped(line: str) -> None:
+    assert read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text == WHOLE
+    assert is_cross_link(f"{line.rstrip('：')}: {TITLE}")
+
+
 def test_links_with_words_or_figures_beside_them_are_text() -> None:
     for beside in ("4.00 | 12", "giá 3 triệu"):
         assert "số 4" in read(news_page(body=article_body(inside=f"<ul>{_linked_rows(beside)}</ul>"))).text
