@@ -225,7 +225,6 @@ def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     # In microdata, `link` elements can carry values as well.
     for element in islice(tree.iter("meta", "link"), _MAX_META_ELEMENTS):
-        # Some pages put the value into `value`.
         if not (raw := element.get("content") or element.get("value")):
             continue
         content = clean_line(raw)

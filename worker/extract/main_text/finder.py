@@ -184,7 +184,8 @@ def put_lead_first(blocks: list[ArticleBlock], lead: str) -> list[ArticleBlock]:
     indexes = [i for i, block in enumerate(blocks) if _is_same(block.folded, key)]
     # A lead can be several blocks.
     parts = [i for i, block in enumerate(blocks[:4]) if len(block.folded) >= _MIN_LEAD_CHARS and block.folded in key]
-    indexes = sorted({*indexes, *parts})
+    if _is_same(" ".join(blocks[i].folded for i in parts), key):
+        indexes = sorted({*indexes, *parts})
     if not indexes and key in " ".join(block.folded for block in blocks):
         # A block with line breaks on the page can be several blocks here.
         return blocks

@@ -174,6 +174,16 @@ def _linked_rows(beside: str) -> str:
     )
 
 
+@pytest.mark.parametrize("inside", ["main", "article"])
+def test_a_lead_in_several_paragraphs_comes_first_and_once(inside: str) -> None:
+    more = "Ngân hàng Nhà nước nói sẽ xem lại điều kiện cho vay trong quý hai."
+    lead = f'<div class="article__preamble rich-text"><p>{LEAD}</p><p>{more}</p></div>'
+    text = f"<div>{''.join(f'<p>{each}</p>' for each in PARAGRAPHS)}</div>"
+    article = f"<h1>{TITLE}</h1>{lead}{text}" if inside == "article" else f"<h1>{TITLE}</h1>{lead}<main>{text}</main>"
+
+    assert read(news_page(body=f"<article>{article}</article>")).text == "\n".join((f"{LEAD} {more}", *PARAGRAPHS))
+
+
 @pytest.mark.parametrize("date", ["2026-09-06 20:51", "（2026年9月6日 20:51PM）", "6/9/2026 | 8:51 PM", "3 giờ trước"])
 def test_links_with_dates_beside_them_are_a_link_block(date: str) -> None:
     assert read(news_page(body=article_body(after=f"<ul>{_linked_rows(date)}</ul>"))).text == WHOLE
