@@ -182,13 +182,13 @@ def put_lead_first(blocks: list[ArticleBlock], lead: str) -> list[ArticleBlock]:
     if not key:
         return blocks
     indexes = [i for i, block in enumerate(blocks) if _is_same(block.folded, key)]
-    # A lead can be several blocks.
-    parts = [i for i, block in enumerate(blocks[:4]) if len(block.folded) >= _MIN_LEAD_CHARS and block.folded in key]
-    if _is_same(" ".join(blocks[i].folded for i in parts), key):
-        indexes = sorted({*indexes, *parts})
     if not indexes and key in " ".join(block.folded for block in blocks):
-        # A block with line breaks on the page can be several blocks here.
+        # A block with line breaks on the page can be several blocks here, and so can a box.
         return blocks
+    if not indexes and len(lead) <= _MAX_LEAD_BOX_CHARS:
+        # The box is partly in the text.
+        long = (i for i, block in enumerate(blocks[:4]) if len(block.folded) >= max(_MIN_LEAD_CHARS, len(key) / 4))
+        indexes = [i for i in long if blocks[i].folded in key]
     if (indexes and indexes[0] > 3) or any(key in block.folded for i, block in enumerate(blocks) if i not in indexes):
         return blocks
     rest = [block for i, block in enumerate(blocks) if i not in indexes]

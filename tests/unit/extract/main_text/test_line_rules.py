@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.extract.pages import LEAD, PARAGRAPHS, TITLE, article_body, news_page, read
 from worker.extract.main_text.boilerplate import drop_boilerplate
+from worker.extract.main_text.finder import put_lead_first
 from worker.extract.main_text.phrases import is_cross_link, is_prompt
 from worker.extract.main_text.text_blocks import ArticleBlock, make_block
 
@@ -174,14 +175,20 @@ def _linked_rows(beside: str) -> str:
     )
 
 
-@pytest.mark.parametrize("inside", ["main", "article"])
-def test_a_lead_in_several_paragraphs_comes_first_and_once(inside: str) -> None:
+def test_a_lead_in_several_paragraphs_comes_first_and_once() -> None:
     more = "Ngân hàng Nhà nước nói sẽ xem lại điều kiện cho vay trong quý hai."
     lead = f'<div class="article__preamble rich-text"><p>{LEAD}</p><p>{more}</p></div>'
-    text = f"<div>{''.join(f'<p>{each}</p>' for each in PARAGRAPHS)}</div>"
-    article = f"<h1>{TITLE}</h1>{lead}{text}" if inside == "article" else f"<h1>{TITLE}</h1>{lead}<main>{text}</main>"
+    rest = [make_block("paragraph", each) for each in PARAGRAPHS]
+    whole = [make_block("paragraph", each) for each in (LEAD, more)]
 
-    assert read(news_page(body=f"<article>{article}</article>")).text == "\n".join((f"{LEAD} {more}", *PARAGRAPHS))
+    page = news_page(body=article_body(lead="").replace("</h1>", f"</h1>{lead}"))
+    assert read(page).fields.texts["lead"] == f"{LEAD} {more}"
+    assert put_lead_first([*whole, *rest], f"{LEAD} {more}") == [*whole, *rest]
+    for left in ([], whole[:1], whole[1:]):
+        assert [each.text for each in put_lead_first([*left, *rest], f"{LEAD} {more}")] == [
+            f"{LEAD} {more}",
+            *PARAGRAPHS,
+        ]
 
 
 @pytest.mark.parametrize("date", ["2026-09-06 20:51", "（2026年9月6日 20:51PM）", "6/9/2026 | 8:51 PM", "3 giờ trước"])
