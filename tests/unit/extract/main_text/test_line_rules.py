@@ -182,7 +182,7 @@ def test_a_lead_in_several_paragraphs_comes_first_and_once() -> None:
     whole = [make_block("paragraph", each) for each in (LEAD, more)]
 
     page = news_page(body=article_body(lead="").replace("</h1>", f"</h1>{lead}"))
-    assert read(page).fields.texts["lead"] == f"{LEAD} {more}"
+    assert read(page).fields.lead == f"{LEAD} {more}"
     assert put_lead_first([*whole, *rest], f"{LEAD} {more}") == [*whole, *rest]
     for left in ([], whole[:1], whole[1:]):
         assert [each.text for each in put_lead_first([*left, *rest], f"{LEAD} {more}")] == [

@@ -219,6 +219,22 @@ def test_the_library_runs_only_at_a_sign_of_loss(monkeypatch: pytest.MonkeyPatch
     assert read(news_page(body=f"<article>{INSIDE}</article>"), rules=RULES).fallbacks == ()
 
 
+def test_comments_are_no_sign_of_loss_below_a_text_longer_than_an_introduction(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Page] = []
+
+    def ask(page: Page) -> list[ArticleBlock]:
+        asked.append(page)
+        return []
+
+    monkeypatch.setattr(finder, "extract_with_library", ask)
+    remarks = "".join(f'<div class="comment"><p>{line}</p></div>' for line in _lines(60)[20:])
+    for count, times in ((12, 0), (4, 1)):
+        text = "".join(f"<p>{line}</p>" for line in _lines(count))
+        asked.clear()
+        read(news_page(body=f"<article><h1>{TITLE}</h1>{text}</article><div id=comments>{remarks}</div>"), rules=RULES)
+        assert len(asked) == times
+
+
 def _lines(count: int) -> list[str]:
     return [f"Đoạn thứ {i}. {PARAGRAPHS[i % 4]} Nước dâng quanh chân cột mốc." for i in range(count)]
 
