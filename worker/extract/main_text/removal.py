@@ -10,8 +10,8 @@ from lxml.etree import strip_elements
 from lxml.html import HtmlElement
 
 from worker.extract.explain import Trace
-from worker.extract.main_text.phrases import is_comment_heading, mentions_comments
-from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity, are_in_tables, dated_chars
+from worker.extract.main_text.phrases import count_dated_chars, is_comment_heading, mentions_comments
+from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity, in_tables, beside_links
 
 # The running text of smaller boxes is not counted, to save time. Chosen, not measured: two or three sentences.
 _SMALL_BOX_CHARS = 200
@@ -321,7 +321,7 @@ def remove_link_blocks(
     `url` is the page's own address.
     """
     own = [p.element for p in blocks if _is_own_prose(p) and p.element not in teasers]
-    tags = _BOX_TAGS | _TABLE_TAGS if are_in_tables(own) else _BOX_TAGS
+    tags = _BOX_TAGS | _TABLE_TAGS if in_tables(own) else _BOX_TAGS
     boxes = (_link_boxes(density, tags) | _teaser_rows(teasers.values())) - _ancestors(own)
     # In page order, in which `--explain` shows them.
     ordered = (element for element in density.elements if element in boxes)
@@ -378,7 +378,7 @@ def _link_boxes(density: TextDensity, tags: Collection[str]) -> set[HtmlElement]
             continue
         missing = _MIN_LINK_SHARE * density.chars[box] - density.linked[box]
         is_half_linked = density.linked[box] >= _MIN_DATED_LINK_SHARE * density.chars[box]
-        if missing <= 0 or (is_half_linked and missing <= _MIN_LINK_SHARE * dated_chars(box)):
+        if missing <= 0 or (is_half_linked and missing <= _MIN_LINK_SHARE * count_dated_chars(beside_links(box))):
             found.add(box)
     return found
 

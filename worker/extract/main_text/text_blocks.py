@@ -19,7 +19,6 @@ from lxml.html import HtmlElement
 
 from worker.charset.characters import clean_line, fold
 from worker.extract.document import INLINE_TAGS
-from worker.extract.main_text.phrases import is_date_or_mark
 
 Counts = Mapping[HtmlElement, int]
 """A count for every element for which it is not 0."""
@@ -84,16 +83,19 @@ def _flat_length(text: str) -> int:
     return len(" ".join(text.split()))
 
 
-def are_in_tables(blocks: Sequence[HtmlElement]) -> bool:
+def in_tables(blocks: Sequence[HtmlElement]) -> bool:
     """Return whether most of these blocks are in table cells: a page laid out in tables has its menus there, too."""
     in_cells = sum(block.tag == "td" or next(block.iterancestors("td"), None) is not None for block in blocks)
     return bool(2 * in_cells > len(blocks))
 
 
-def dated_chars(box: HtmlElement) -> int:
-    """Return how many characters of a box are dates, ages ("3 hours ago") and marks between its links."""
-    pieces = (text for part in box.iter("*") for text in (None if part.tag == "a" else part.text, part.tail) if text)
-    return sum(len(flat) for piece in pieces if (flat := " ".join(piece.split())) and is_date_or_mark(flat))
+def beside_links(box: HtmlElement) -> Iterator[str]:
+    """Yield the pieces of text in a box that are not directly in a link."""
+    for part in box.iter("*"):
+        if part.text and part.tag != "a":
+            yield part.text
+        if part.tail and part is not box:
+            yield part.tail
 
 
 # fmt: off
