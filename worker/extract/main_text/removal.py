@@ -11,7 +11,7 @@ from lxml.html import HtmlElement
 
 from worker.extract.explain import Trace
 from worker.extract.main_text.phrases import count_dated_chars, is_comment_heading, mentions_comments
-from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity, in_tables, beside_links
+from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity, beside_links, in_tables
 
 # The running text of smaller boxes is not counted, to save time. Chosen, not measured: two or three sentences.
 _SMALL_BOX_CHARS = 200
