@@ -17,7 +17,7 @@ from lxml.html import HtmlElement
 
 from worker.charset.characters import count_words, fold
 from worker.errors import ExtractError, SourceError
-from worker.extract.document import Document, is_inline
+from worker.extract.document import INLINE_TAGS, Document
 from worker.extract.main_text.text_blocks import (
     MAX_BOX_LEVELS,
     OwnPlaces,
@@ -94,7 +94,7 @@ _MIN_CARD_CHARS = 100
 # An article has paragraphs of this length side by side. Chosen; measured as part of the score below.
 _LONG_PARAGRAPH_WORDS = 25
 # The text in these belongs to a running text, with links or without.
-_NEVER_CARDS = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "br", "dt", "dd"})
+_NEVER_CARDS = INLINE_TAGS | {"p", "h1", "h2", "h3", "h4", "h5", "h6", "br", "dt", "dd"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +140,9 @@ def find_cards(density: TextDensity) -> frozenset[HtmlElement]:
     """Return the cards of a page; of nested cards only the outermost."""
     alike: dict[tuple[HtmlElement | None, object, str], list[HtmlElement]] = defaultdict(list)
     for element in density.elements:
-        if element in density.chars and element.tag not in _NEVER_CARDS and not is_inline(element):
-            alike[(element.getparent(), element.tag, _first_class(element))].append(element)
+        if element in density.chars and (tag := element.tag) not in _NEVER_CARDS:
+            first_class = (element.get("class") or "").partition(" ")[0]
+            alike[(element.getparent(), tag, first_class)].append(element)
     found: set[HtmlElement] = set()
     for group in alike.values():
         if len(group) >= _MIN_CARDS and _are_cards(group, density) and not _is_in(group[0], found):
@@ -159,10 +160,6 @@ def _are_cards(group: Sequence[HtmlElement], density: TextDensity) -> bool:
 
 def _first_target(element: HtmlElement) -> str:
     return next((link.get("href") or "" for link in element.iter("a") if links_to_other_page(link)), "")
-
-
-def _first_class(element: HtmlElement) -> str:
-    return (element.get("class") or "").partition(" ")[0]
 
 
 def _is_in(element: HtmlElement, boxes: set[HtmlElement] | frozenset[HtmlElement]) -> bool:

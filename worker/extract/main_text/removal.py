@@ -322,7 +322,8 @@ def remove_link_blocks(
     """
     own = [p.element for p in blocks if _is_own_prose(p) and p.element not in teasers]
     tags = _BOX_TAGS | _TABLE_TAGS if in_tables(own) else _BOX_TAGS
-    boxes = (_link_boxes(density, tags) | _teaser_rows(teasers.values())) - _ancestors(own)
+    around = _ancestors(own)
+    boxes = _link_boxes(density, tags, around) | (_teaser_rows(teasers.values()) - around)
     # In page order, in which `--explain` shows them.
     ordered = (element for element in density.elements if element in boxes)
     outermost = [box for box in ordered if not any(ancestor in boxes for ancestor in box.iterancestors())]
@@ -370,11 +371,11 @@ def _host(url: str) -> str:
     return url.partition("//")[2].partition("/")[0].lower().removeprefix("www.").removeprefix("m.")
 
 
-def _link_boxes(density: TextDensity, tags: Collection[str]) -> set[HtmlElement]:
-    """Return the boxes with at least three links and hardly any text beside these but dates."""
+def _link_boxes(density: TextDensity, tags: Collection[str], around: Collection[HtmlElement]) -> set[HtmlElement]:
+    """Return the boxes with at least three links and hardly any text beside these but dates, none of those `around`."""
     found = set()
     for box, links in density.links.items():
-        if links < _MIN_LINKS or box.tag not in tags:
+        if links < _MIN_LINKS or box.tag not in tags or box in around:
             continue
         missing = _MIN_LINK_SHARE * density.chars[box] - density.linked[box]
         is_half_linked = density.linked[box] >= _MIN_DATED_LINK_SHARE * density.chars[box]
