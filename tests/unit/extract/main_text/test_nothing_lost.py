@@ -333,7 +333,12 @@ def test_dropped_boxes_are_explained_in_page_order() -> None:
 
 def test_dates_beside_links_are_read_once_for_nested_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
     read_pieces: list[str] = []
-    monkeypatch.setattr(text_blocks, "is_date_or_mark", lambda piece: read_pieces.append(piece) is None)
+
+    def is_date_or_mark(piece: str) -> bool:
+        read_pieces.append(piece)
+        return True
+
+    monkeypatch.setattr(text_blocks, "is_date_or_mark", is_date_or_mark)
     depth = 50
     outer = fragment_fromstring("<div>" * depth + "<a>link</a> | <i>3 hours ago</i>" + "</div>" * depth)
     known: dict[HtmlElement, int] = {}
