@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from lxml.html import HtmlElement, fragment_fromstring
 
 from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, TITLE, hints_of, news_page, page_of, read
 from worker.errors import ExtractError
@@ -13,7 +12,7 @@ from worker.extract import article as reader
 from worker.extract.article import ArticleExtractor, extract_page
 from worker.extract.explain import Trace
 from worker.extract.ipc import ExtractRules
-from worker.extract.main_text import finder, text_blocks
+from worker.extract.main_text import finder
 from worker.extract.main_text.text_blocks import ArticleBlock
 from worker.models import Page
 
@@ -329,21 +328,3 @@ def test_dropped_boxes_are_explained_in_page_order() -> None:
     dropped = ArticleExtractor(RULES).explain(page, hints_of(), fetched_at=NOW).dropped
 
     assert [block.text[: len(names[0])] for block in dropped if block.text.startswith("Khối")] == names
-
-
-def test_dates_beside_links_are_read_once_for_nested_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    read_pieces: list[str] = []
-
-    def is_date_or_mark(piece: str) -> bool:
-        read_pieces.append(piece)
-        return True
-
-    monkeypatch.setattr(text_blocks, "is_date_or_mark", is_date_or_mark)
-    depth = 50
-    outer = fragment_fromstring("<div>" * depth + "<a>link</a> | <i>3 hours ago</i>" + "</div>" * depth)
-    known: dict[HtmlElement, int] = {}
-
-    counts = {text_blocks.dated_chars(box, known) for box in outer.iter("div")}
-
-    assert counts == {len("|") + len("3 hours ago")}
-    assert sorted(read_pieces) == ["3 hours ago", "|"]
