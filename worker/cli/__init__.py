@@ -4,6 +4,11 @@ Commands translate arguments into a call of `worker.runs` or a read of the store
 exit status. Heavy imports are inside the functions that need them, so that `--help` and `status` start quickly.
 """
 
-from worker.cli.main import main
+import sys
+
+try:
+    from worker.cli.main import main
+except KeyboardInterrupt:  # Ctrl-C while modules are being imported; `main` handles a later one
+    sys.exit(130)
 
 __all__ = ["main"]

@@ -66,9 +66,8 @@ def interrupted(name, *rest):
     if name == "click":
         raise KeyboardInterrupt
     return loaded(name, *rest)
-from worker.__main__ import main
 builtins.__import__ = interrupted
-main()
+import worker.cli
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
 

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import URL, Connection, bindparam, delete, inspect, select, text
+from sqlalchemy import URL, Connection, MetaData, bindparam, delete, event, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from worker.errors import StoreBusy, StoreError, StoreMissing
@@ -288,6 +288,14 @@ def _describe_users(connection: Connection) -> str:
     more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
     users = f", now {names}{more}" if names else ""
     return f"the store's tables have to be changed, and other sessions use them{users}: stop them, or wait"
+
+
+@event.listens_for(METADATA, "before_create")
+def _limit_indexes(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    """Give the partial indexes their condition. As an argument it would load all of SQLAlchemy's PostgreSQL support."""
+    dialect = connection.dialect.name
+    for index in (index for table in METADATA.tables.values() for index in table.indexes if dialect in index.info):
+        index.dialect_options[dialect]["where"] = text(index.info[dialect])
 
 
 def _create(connection: Connection, database: Database) -> None:

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Computed,
-    Connection,
     Float,
     ForeignKey,
     Index,
@@ -22,7 +21,6 @@ from sqlalchemy import (
     UniqueConstraint,
     case,
     column,
-    event,
     text,
 )
 
@@ -49,14 +47,6 @@ def partial_index(name: str, *columns: str, where: str, sqlite_where: str = "", 
     """Return an index of the rows that meet a condition."""
     # SQLite uses a partial index only for a query that contains the condition literally.
     return Index(name, *columns, unique=unique, info={"sqlite": sqlite_where or where, "postgresql": where})
-
-
-@event.listens_for(METADATA, "before_create")
-def _limit_indexes(_metadata: MetaData, connection: Connection, **_: object) -> None:
-    """Give the partial indexes their condition. As an argument it would load all of SQLAlchemy's PostgreSQL support."""
-    dialect = connection.dialect.name
-    for index in (index for table in METADATA.tables.values() for index in table.indexes if dialect in index.info):
-        index.dialect_options[dialect]["where"] = text(index.info[dialect])
 
 
 def _standing_columns() -> tuple[Column[Any], ...]:
