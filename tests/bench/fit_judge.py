@@ -24,12 +24,13 @@ from tests.bench.judged_pairs import DATINGS, Example, measure, read_examples, s
 from worker.dedupe.features import FEATURE_SIGNS
 
 OUT = Path(__file__).resolve().parents[2] / "worker" / "dedupe" / "weights.json"
-VERSION = 3
-MOST_WRONG = 0.04
+VERSION = 4
+MOST_WRONG = 0.035  # of the target of 0.04: on stories that were not used it is up to a hundredth more
 _TURNS = 3
 _FOLDS = 5
 _SIZES = (12, 15, 18)
 _RIDGES = (0.25, 0.5, 1.0, 2.0)
+_SHOWN_DATINGS = {"near_identical": (0, 2), "edited": (0, 3), "misprint": (0, 3), "repeated": (3,)}
 _DIALS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -182,9 +183,8 @@ def reached(examples: Sequence[Example], scores: Floats) -> dict[str, object]:
         for dial in _DIALS
     }
     figures["undated"] = [round(float((scores[1, each] >= 0).mean()), 3) for each in (is_one, is_two)]
-    for name in ("near_identical", "reuters", "pairs", "events", "edited", "misprint"):
-        datings = (0, 2) if name == "near_identical" else (0, 3) if name in ("edited", "misprint") else (0,)
-        for dating in datings:
+    for name in ("near_identical", "reuters", "pairs", "events", "edited", "misprint", "repeated"):
+        for dating in _SHOWN_DATINGS.get(name, (0,)):
             said = f"{name}, {DATINGS[dating]}" if dating else name
             figures[said] = _counted(examples, scores[dating], name)
     return figures
@@ -213,7 +213,7 @@ def written(made: Fit, table: Floats, weights: Floats, *, shift: float, figures:
     head = {
         "version": VERSION,
         "trained_on": "labelled_pairs, more_labels, pairs, near_identical_pairs, reuters_pairs, same_event_clusters,"
-        " made copies",
+        " made copies, repeated notices",
         "out_of_fold": figures,
         "intercept": round(made.intercept - shift, 4),
     }

@@ -39,7 +39,11 @@ _WEIGHTS = {
     "more": 1.5,
     "edited": 0.9,
     "misprint": 0.25,
+    "repeated": 0.5,
 }
+_MADE = ("edited", "misprint", "repeated")
+_NOTICES = 60
+_SHORTEST_NOTICE, _LONGEST_NOTICE = 20, 60
 _MISPRINTS = 120
 _MISPRINTED = 150
 _LATEST = 120.0
@@ -63,7 +67,7 @@ class Example:
 def read_examples(data: Path) -> list[Example]:
     """Return every labelled pair below the shared data, and edited copies of its articles."""
     folder = data / "neardup"
-    return [*_labelled(folder), *_more(folder), *_events(folder), *_edited(data)]
+    return [*_labelled(folder), *_more(folder), *_events(folder), *_edited(data), *_notices(folder)]
 
 
 def _labelled(folder: Path) -> Iterator[Example]:
@@ -123,6 +127,15 @@ def _edited(data: Path) -> Iterator[Example]:
         yield Example(collection="misprint", label=1, kind="misprint", one=piece, two=_misprinted(piece, rng))
 
 
+def _notices(folder: Path) -> Iterator[Example]:
+    """Yield brief notices with the same words of another day: other items."""
+    rng = random.Random(17)
+    pieces = sorted({each.text: each for each in read_folder(folder)}.values(), key=lambda each: each.text)
+    brief = [each for each in pieces if _SHORTEST_NOTICE <= len(each.text.split()) <= _LONGEST_NOTICE]
+    for piece in rng.sample(brief, min(_NOTICES, len(brief))):
+        yield Example(collection="repeated", label=0, kind="notice", one=piece, two=replace(piece, key=f"{piece.key}%"))
+
+
 def _misprinted(piece: Piece, rng: random.Random) -> Piece:
     """Return a text with one digit exchanged."""
     digit = rng.choice(list(_DIGIT.finditer(piece.text)))
@@ -154,7 +167,9 @@ def shares(example: Example) -> tuple[float, ...]:
 
     A copier's date is whatever he says it is, and forms may come out on one day; a date may always be missing.
     """
-    if example.collection in ("edited", "misprint") or (example.collection == "near_identical" and example.label):
+    if example.collection == "repeated":
+        return 0.0, 0.0, 0.0, 1.0
+    if example.collection in _MADE or (example.collection == "near_identical" and example.label):
         return 0.0, 1 / 3, 1 / 3, 1 / 3
     if example.collection == "near_identical":
         return 0.0, 0.5, 0.5, 0.0
@@ -185,7 +200,7 @@ def stories(examples: Sequence[Example]) -> list[str]:
     texts: dict[str, int] = {}
     lease_owners: defaultdict[int, set[int]] = defaultdict(set)
     for place, each in enumerate(examples):
-        copies = each.collection in ("edited", "misprint")
+        copies = each.collection in _MADE
         for piece in (each.one,) if copies else (each.one, each.two):
             joined.join(place, texts.setdefault(piece.text, place))
             if not copies:

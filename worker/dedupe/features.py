@@ -9,6 +9,7 @@ notices, since a publication date is only the publisher's claim.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import SequenceMatcher
@@ -27,6 +28,7 @@ from worker.dedupe.tokenizer import Words, in_sorted, sorted_unique, word_pairs
 # Substitutions: different words at the same place of both texts, and whether they are other numbers or names.
 
 
+_CODE = re.compile(r"[A-Z]|\d+[A-Za-z]\w*|[A-Za-z]+\d\w*")  # a letter by itself; letters and digits in one word
 _MAX_SUBSTITUTION = 12  # words; chosen by hand: a longer difference is a rewritten passage, not a substitution
 
 
@@ -45,16 +47,22 @@ class Substitutions:
 def find_substitutions(text: PreparedText, other: PreparedText, similarity: Similarity) -> Substitutions:
     """Count the places where the texts differ in a few words and then agree again.
 
-    A row of numbers replaced by a row of others (a draw, a table of prices) counts as often as it has numbers.
+    A row of numbers replaced by a row of others (a draw, a table of prices) counts as often as it has numbers, and so
+    do rows of codes.
     """
     ours, theirs = text.entities, other.entities
     may_be_renamed = _has_own_subject(text, other) and _has_own_subject(other, text)
     found = numbers = renamed = 0
     for gap in similarity.alignment.gaps:
         here, there = _entities_in(ours.numbers, gap.ours), _entities_in(theirs.numbers, gap.theirs)
-        if _is_substitution(gap, text, other):
+        codes = _codes_in(text, gap.ours), _codes_in(other, gap.theirs)
+        is_substitution = _is_substitution(gap, text, other)
+        renamed += is_substitution and may_be_renamed and _is_renamed(text, other, gap)
+        if all(codes):
+            count = min(len(codes[0]), len(codes[1]))
+            clashing = max(0, count - len(set(codes[0]) & set(codes[1])))
+        elif is_substitution:
             count, clashing = 1, int(_numbers_clash(here, there))
-            renamed += may_be_renamed and _is_renamed(text, other, gap)
         elif _is_row(here, gap.ours) and _is_row(there, gap.theirs):
             count = min(len(here), len(there))
             clashing = max(0, count - len({each.key for each in here} & {each.key for each in there}))
@@ -115,6 +123,13 @@ def _numbers_clash(ours: list[Entity], theirs: list[Entity]) -> bool:
         return False
     # 14 and 1.4, or 5,334,00 and 5,334,000, are one number written in two ways.
     return not (len(ours) == len(theirs) == 1 and _digits(ours[0]) == _digits(theirs[0]))
+
+
+def _codes_in(text: PreparedText, words: range) -> list[str]:
+    """Return some words of a text if all of them are codes: answers of a test, grades, model numbers. Else none."""
+    where = text.words
+    found = [where.text[where.starts[each] : where.ends[each]] for each in words]
+    return found if all(map(_CODE.fullmatch, found)) else []
 
 
 def _has_own_subject(text: PreparedText, other: PreparedText) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -145,6 +146,17 @@ def test_other_numbers_in_every_third_sentence_are_a_template() -> None:
     words[::3] = [f"{line.rpartition(' ')[0]} {7000 + place}." for place, line in enumerate(lines[::3])]
 
     assert judged(article(words), neighbour(lines)).relation is Relation.TEMPLATE
+
+
+@pytest.mark.parametrize("form", ["{number}{answer}", "Câu {number}: {answer}"])
+def test_two_answer_keys_are_two_items(form: str) -> None:
+    def key(seed: int) -> list[str]:
+        rng = random.Random(seed)
+        answers = [form.format(number=number, answer=rng.choice("ABCD")) for number in range(1, 41)]
+        return [*prose(60, sentences=3), " ".join(answers), *prose(61, sentences=2)]
+
+    assert rule_of(judged(article(key(1)), neighbour(key(2)))) == (Relation.TEMPLATE, FORM)
+    assert judged(article(key(1)), neighbour(key(1))).relation is Relation.COPY
 
 
 def test_other_numbers_in_other_places_of_two_titles_are_no_clash() -> None:
