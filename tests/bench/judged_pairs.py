@@ -37,7 +37,7 @@ _WEIGHTS = {
     "pairs": 1.0,
     "events": 0.3,
     "more": 1.5,
-    "edited": 0.9,
+    "edited": 1.35,
     "misprint": 0.25,
     "repeated": 0.5,
 }
