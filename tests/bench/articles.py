@@ -1,16 +1,20 @@
-"""Reads articles to measure on from any folder, and labelled pairs from the shared data beside the repository."""
+"""Articles to measure on: read from any folder, labelled pairs from the data beside the repository, or made."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
+import random
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 SHARED = Path(os.environ.get("CORPUS_WORKER_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 NEARDUP = SHARED / "data" / "neardup"
@@ -137,3 +141,30 @@ def _paragraphs(text: str) -> str:
 def _rows(path: Path) -> Iterator[Any]:
     lines = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode("utf-8")
     yield from (json.loads(line) for line in lines.split("\n") if line)
+
+
+class MadeTexts:
+    """Makes texts of syllables with diacritics, drawn like the words of a language: the frequent ones often."""
+
+    def __init__(self, seed: int) -> None:
+        onsets = ["", *"bcdđghlmntvx", "ch", "kh", "ng", "nh", "ph", "th", "tr"]
+        vowels = [*"aăâeêioôơuư", "uô", "ươ", "iê"]
+        marks = ["", "\u0300", "\u0301", "\u0303", "\u0309", "\u0323"]
+        ends = ["", "n", "ng", "c", "t", "m", "i"]
+        syllables = [
+            unicodedata.normalize("NFC", onset + vowel + mark + end)
+            for onset in onsets for vowel in vowels for mark in marks for end in ends
+        ]  # fmt: skip
+        random.Random(11).shuffle(syllables)
+        self._syllables = np.array(syllables, dtype=object)
+        self._odds = (1 / np.arange(3, len(syllables) + 3)).cumsum()
+        self._chance = np.random.default_rng(seed)
+
+    def words(self, count: int) -> list[str]:
+        """Return so many words."""
+        drawn = self._chance.random(count) * self._odds[-1]
+        return list(self._syllables[np.searchsorted(self._odds, drawn)])
+
+    def text(self, count: int) -> str:
+        """Return a text of so many words."""
+        return " ".join(self.words(count))

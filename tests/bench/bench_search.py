@@ -14,7 +14,6 @@ import statistics
 import sys
 import tempfile
 import time
-import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,9 +21,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 from sqlalchemy import Connection, func, insert, select, text
 
+from tests.bench.articles import MadeTexts
 from tests.bench.bench_store import candidate_of, prepare
 from worker.dedupe.judge import Deduper
 from worker.models import Comparison, Relation, Rights, State, Verdict
@@ -75,29 +74,6 @@ def size(store: Store) -> str:
     return f"{(store.reader.database.size() or 0) / 1e6:,.0f} MB"
 
 
-class Texts:
-    """Makes texts of syllables with diacritics, the frequent ones often."""
-
-    def __init__(self, seed: int = SEED) -> None:
-        onsets = ["", *"bcdđghlmntvx", "ch", "kh", "ng", "nh", "ph", "th", "tr"]
-        vowels = [*"aăâeêioôơuư", "uô", "ươ", "iê"]
-        marks = ["", "\u0300", "\u0301", "\u0303", "\u0309", "\u0323"]
-        ends = ["", "n", "ng", "c", "t", "m", "i"]
-        syllables = [
-            unicodedata.normalize("NFC", onset + vowel + mark + end)
-            for onset in onsets for vowel in vowels for mark in marks for end in ends
-        ]  # fmt: skip
-        random.Random(SEED).shuffle(syllables)
-        self._syllables = np.array(syllables, dtype=object)
-        self._odds = (1 / np.arange(3, len(syllables) + 3)).cumsum()
-        self._chance = np.random.default_rng(seed)
-
-    def text(self, words: int) -> str:
-        """Return a text of so many words."""
-        drawn = self._chance.random(words) * self._odds[-1]
-        return " ".join(self._syllables[np.searchsorted(self._odds, drawn)])
-
-
 def fill(store: Store, count: int) -> int:
     """Add articles to a store until it has so many, with their rows in the index of search; return how many."""
     database = store.reader.database
@@ -109,7 +85,7 @@ def fill(store: Store, count: int) -> int:
     database.write(add_sources)
     now = datetime.now(UTC)
     for start in range(stored + 1, count + 1, BATCH):
-        texts, numbers = Texts(start), range(start, min(count + 1, start + BATCH))
+        texts, numbers = MadeTexts(start), range(start, min(count + 1, start + BATCH))
         database.write(add, [row(each, texts, at=now - PACE * (count - each)) for each in numbers])
     database.write(gather, 1 << 20)
     database.write(continue_ids)
@@ -139,7 +115,7 @@ def continue_ids(connection: Connection) -> None:
             connection.execute(text(f"SELECT {newest} FROM {table.name}"))
 
 
-def row(number: int, texts: Texts, *, at: datetime) -> dict[str, Any]:
+def row(number: int, texts: MadeTexts, *, at: datetime) -> dict[str, Any]:
     """Return the values of an article that was stored at a time."""
     published, host = FIRST_DAY + timedelta(minutes=number), f"h{number % HOSTS}.example"
     return {
@@ -221,7 +197,7 @@ def decision_on(article: dict[str, Any]) -> dict[str, Any]:
 
 def queries(count: int) -> Iterator[tuple[str, str]]:
     """Yield kinds of queries and queries, made of the words of texts."""
-    chance, texts = random.Random(SEED + 1), Texts()
+    chance, texts = random.Random(SEED + 1), MadeTexts(SEED)
     for number in range(count):
         words = texts.text(4).split()
         if number % 2:

@@ -10,7 +10,6 @@ by halves.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import random
 import resource
@@ -23,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.bench.articles import MadeTexts
 from worker.dedupe.judge import Deduper
 from worker.extract.seed_article import find_scraped
 from worker.models import Article
@@ -30,73 +30,7 @@ from worker.storage.store import open_store
 
 SEED = 11
 WORDS, PARAGRAPH, SENTENCE = 300, 60, 20
-ONSETS = (
-    "b",
-    "c",
-    "ch",
-    "d",
-    "đ",
-    "g",
-    "gi",
-    "h",
-    "kh",
-    "l",
-    "m",
-    "n",
-    "ng",
-    "nh",
-    "ph",
-    "qu",
-    "r",
-    "s",
-    "t",
-    "th",
-    "tr",
-)
-RHYMES = (
-    "a",
-    "ạ",
-    "ấ",
-    "ậ",
-    "ằ",
-    "e",
-    "ế",
-    "ề",
-    "ệ",
-    "i",
-    "ị",
-    "o",
-    "ố",
-    "ộ",
-    "ồ",
-    "ở",
-    "ớ",
-    "u",
-    "ừ",
-    "ự",
-    "iế",
-    "ượ",
-    "oa",
-)
-ENDINGS = ("", "c", "ch", "m", "n", "ng", "nh", "p", "t")
-STOCK = (
-    "theo",
-    "thông",
-    "tin",
-    "từ",
-    "cơ",
-    "quan",
-    "chức",
-    "năng",
-    "vụ",
-    "việc",
-    "đang",
-    "được",
-    "tiếp",
-    "tục",
-    "làm",
-    "rõ",
-)
+STOCK = [*"theo thông tin từ cơ quan chức năng vụ việc đang được tiếp tục làm rõ".split(" ")]
 STOCK_SHARE, COPIES = 0.2, 0.01
 """The share of articles with a stock sentence, and of those that are an edited copy of an earlier one."""
 NEWCOMERS = 200
@@ -198,14 +132,11 @@ def write_parquet(path: Path, rows: int) -> None:
 
 
 def articles(rows: int) -> Iterator[tuple[str, str]]:
-    """Yield titles and texts; words are drawn by a Zipf-like law from syllables that may be Vietnamese."""
-    chance = random.Random(SEED)
-    vocabulary = sorted({"".join(parts) for parts in itertools.product(ONSETS, RHYMES, ENDINGS)})
-    chance.shuffle(vocabulary)
-    weights = list(itertools.accumulate(1 / (rank + 10) for rank in range(len(vocabulary))))
+    """Yield titles and texts of made words."""
+    chance, texts = random.Random(SEED), MadeTexts(SEED)
     recent: list[list[str]] = []
     for _ in range(rows):
-        words = chance.choices(vocabulary, cum_weights=weights, k=WORDS)
+        words = texts.words(WORDS)
         if recent and chance.random() < COPIES:
             words = [*chance.choice(recent)]
             words[chance.randrange(WORDS)] = "khác"

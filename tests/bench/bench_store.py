@@ -24,6 +24,7 @@ from typing import Any
 
 from sqlalchemy import create_engine
 
+from tests.bench.articles import MadeTexts
 from worker.dedupe.judge import Deduper
 from worker.models import Article, AuditReport, Candidate, Fingerprint, State, Text
 from worker.storage.db.schema import METADATA
@@ -86,15 +87,15 @@ def main(arguments: list[str]) -> None:
 
 def prepare(count: int) -> list[Prepared]:
     """Return articles in the order of the queue: each story followed by its copies."""
-    chance, deduper = random.Random(SEED), Deduper()
-    vocabulary = [f"{first}{last}" for first in _syllables(chance, 80) for last in _syllables(chance, 60)]
+    chance, deduper, texts = random.Random(SEED), Deduper(), MadeTexts(SEED)
     made: list[Prepared] = []
     original: list[str] = []
     story = 0
     for number in range(count):
-        text = [chance.choice(vocabulary) if chance.random() < EDITED else word for word in original]
+        others = texts.words(len(original))
+        text = [other if chance.random() < EDITED else word for word, other in zip(original, others, strict=True)]
         if not original or chance.random() >= COPIES:
-            text = original = chance.choices(vocabulary, k=WORDS)
+            text = original = texts.words(WORDS)
             story = number
         article = _article(number, story, " ".join(text))
         made.append(Prepared(article=article, fingerprint=deduper.fingerprint(article)))
@@ -186,12 +187,6 @@ def candidate_of(article: Article) -> Candidate:
         reference="bench",
         payload=Text(text=article.text),
     )
-
-
-def _syllables(chance: random.Random, count: int) -> list[str]:
-    return [
-        "".join(chance.choices("bcdghklmnpqrstvxy", k=1) + chance.choices("aeiouăâêôơư", k=2)) for _ in range(count)
-    ]
 
 
 if __name__ == "__main__":
