@@ -38,7 +38,6 @@ _COMMAND = (sys.executable, "-m", "worker", "-q", "--json", "dedupe")
 _FORMS, _PAPERS = 60, 25
 _THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 _RAY_PORT, _RAY_CPUS = 6391, 4
-_RAY_AGENTS = ("dashboard-agent-grpc", "dashboard-agent-listen", "runtime-env-agent", "metrics-export")
 # Without the second, Ray replaces 127.0.0.1 by the address of a network card on Linux.
 _LOOPBACK = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "disabled"}
 
@@ -258,8 +257,6 @@ def on_ray(size: int, folder: Path) -> Iterator[str]:
     ray = str(Path(sys.executable).with_name("ray"))
     start = [ray, "start", "--head", "--node-ip-address=127.0.0.1", f"--port={_RAY_PORT}", f"--num-cpus={_RAY_CPUS}"]
     start += ["--include-dashboard=false", "--disable-usage-stats", "--object-store-memory=500000000", "--block"]
-    # Without ports, Ray ends if its agents need more than a quarter of a minute to start, as on a busy machine.
-    start += [f"--{each}-port={_RAY_PORT + place}" for place, each in enumerate(_RAY_AGENTS, 1)]
     server = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         status = [ray, "status", "--address", f"127.0.0.1:{_RAY_PORT}"]
@@ -269,6 +266,8 @@ def on_ray(size: int, folder: Path) -> Iterator[str]:
             time.sleep(1)
         for path in inputs:
             native, alone = _run(path, folder / f"native-{path.stem}")
+            if server.poll() is not None:  # it does so if its agents need more than a quarter of a minute to start
+                raise SystemExit("Ray has ended; /tmp/ray/session_latest/logs/raylet.err shows why")
             clustered, taken = _run(path, folder / f"ray-{path.stem}", "--ray", f"127.0.0.1:{_RAY_PORT}")
             one, two = (folder / f"{name}-{path.stem}" / "clusters.parquet" for name in ("native", "ray"))
             same = pq.read_table(one).equals(pq.read_table(two))
