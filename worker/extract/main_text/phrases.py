@@ -7,7 +7,6 @@ is recognised by structure, and by counting what a host repeats (`boilerplate.py
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from worker.charset.characters import fold
 
@@ -141,10 +140,10 @@ def strip_age(line: str) -> str | None:
     return None if found is None else line[: len(line) - len(line[-60:]) + found.start()].strip(" \t|·•-–—,")
 
 
-def count_dated_chars(pieces: Iterable[str]) -> int:
-    """Return how many characters the pieces have that are a date in figures, an age ("3 hours ago") or a mark."""
-    flat = (" ".join(piece.split()) for piece in pieces)
-    return sum(len(piece) for piece in flat if _DATE_OR_MARK.fullmatch(piece) is not None or strip_age(piece) == "")
+def count_dated_chars(piece: str) -> int:
+    """Return the length of a piece of text that is a date in figures, an age ("3 hours ago") or a mark; else 0."""
+    flat = " ".join(piece.split())
+    return len(flat) if _DATE_OR_MARK.fullmatch(flat) is not None or strip_age(flat) == "" else 0
 
 
 def is_block_heading(line: str) -> bool:

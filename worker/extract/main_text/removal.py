@@ -11,7 +11,7 @@ from lxml.html import HtmlElement
 
 from worker.extract.explain import Trace
 from worker.extract.main_text.phrases import count_dated_chars, is_comment_heading, mentions_comments
-from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity, beside_links, in_tables
+from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity, in_tables, sum_beside_links
 
 # The running text of smaller boxes is not counted, to save time. Chosen, not measured: two or three sentences.
 _SMALL_BOX_CHARS = 200
@@ -373,13 +373,15 @@ def _host(url: str) -> str:
 
 def _link_boxes(density: TextDensity, tags: Collection[str], around: Collection[HtmlElement]) -> set[HtmlElement]:
     """Return the boxes with at least three links and hardly any text beside these but dates, none of those `around`."""
-    found = set()
-    for box, links in density.links.items():
+    found, dated = set(), dict[HtmlElement, int]()
+    for box, links in density.links.items():  # inner boxes before outer ones
         if links < _MIN_LINKS or box.tag not in tags or box in around:
             continue
         missing = _MIN_LINK_SHARE * density.chars[box] - density.linked[box]
         is_half_linked = density.linked[box] >= _MIN_DATED_LINK_SHARE * density.chars[box]
-        if missing <= 0 or (is_half_linked and missing <= _MIN_LINK_SHARE * count_dated_chars(beside_links(box))):
+        if missing <= 0 or (
+            is_half_linked and missing <= _MIN_LINK_SHARE * sum_beside_links(box, count_dated_chars, dated)
+        ):
             found.add(box)
     return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -89,13 +89,22 @@ def in_tables(blocks: Sequence[HtmlElement]) -> bool:
     return bool(2 * in_cells > len(blocks))
 
 
-def beside_links(box: HtmlElement) -> Iterator[str]:
-    """Yield the pieces of text in a box that are not directly in a link."""
-    for part in box.iter("*"):
-        if part.text and part.tag != "a":
-            yield part.text
-        if part.tail and part is not box:
-            yield part.tail
+def sum_beside_links(box: HtmlElement, count: Callable[[str], int], known: dict[HtmlElement, int]) -> int:
+    """Return the sum of `count` over the pieces of text in a box that are not directly in a link.
+
+    The sum is added to `known`, so that of nested boxes, inner ones first, each part is read once.
+    """
+    total, left = 0, [box]
+    for part in left:  # which grows
+        if part in known:
+            total += known[part]
+            continue
+        total += count(part.text) if part.text and part.tag != "a" else 0
+        for child in part.iterchildren("*"):
+            left.append(child)
+            total += count(child.tail) if child.tail else 0
+    known[box] = total
+    return total
 
 
 # fmt: off
