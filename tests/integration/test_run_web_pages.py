@@ -76,7 +76,7 @@ def test_a_daemon_at_work_can_be_watched(desk: Desk, address: str) -> None:
     )
     assert found["corpus_worker_source_freshness_seconds", "mot"] < 3600
     assert found["corpus_worker_candidates", "stored"] == 1
-    assert "<td>mot</td>" in page
+    assert '<th scope="row">mot</th>' in page
     assert ended.status == 143, desk.log()
     assert "Traceback" not in desk.log()
 

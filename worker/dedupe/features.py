@@ -28,7 +28,7 @@ from worker.dedupe.tokenizer import Words, in_sorted, sorted_unique, word_pairs
 # Substitutions: different words at the same place of both texts, and whether they are other numbers or names.
 
 
-_CODE = re.compile(r"[A-Z]|\d+[A-Za-z]\w*|[A-Za-z]+\d\w*")  # a letter by itself; letters and digits in one word
+_CODE = re.compile(r"\A(?:[A-Z]|\d+[A-Za-z]\w*|[A-Za-z]+\d\w*)")  # a letter by itself; letters and digits in one word
 _MAX_SUBSTITUTION = 12  # words; chosen by hand: a longer difference is a rewritten passage, not a substitution
 
 

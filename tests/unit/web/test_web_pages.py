@@ -435,7 +435,7 @@ async def test_a_paused_source_has_no_metrics_to_alert_on(board: Board) -> None:
     async with board.client() as client:
         page, metrics = (await client.get("/")).text, (await client.get("/metrics")).text
 
-    assert "<td>paused</td>" in page
+    assert '<td data-label="Next">paused</td>' in page
     assert "failed poll" not in page
     assert "shorter" not in page
     assert re.findall(r'^corpus_worker_source_\w+\{source="bao"\} \S+$', metrics, re.MULTILINE) == [
@@ -473,5 +473,5 @@ async def test_the_numbers_of_the_page_add_up(board: Board) -> None:
         page = (await client.get("/")).text
 
     assert "45 texts = 50 articles + 5 seeds − 10 not exported" in page
-    assert '<td class="n">50</td><td class="n">10</td>' in page
+    assert '<td class="n" data-label="found">50</td><td class="n" data-label="pending">10</td>' in page
     assert "3 more came from targets" in page
