@@ -25,7 +25,7 @@ from worker.dedupe.features import FEATURE_SIGNS
 
 OUT = Path(__file__).resolve().parents[2] / "worker" / "dedupe" / "weights.json"
 VERSION = 4
-MOST_WRONG = 0.04  # the target: of the labelled look-alikes, out of fold
+MOST_WRONG = 0.035  # of the target of 0.04: on stories that were not used it is up to a hundredth more
 _TURNS = 3
 _FOLDS = 5
 _SIZES = (12, 15, 18)
