@@ -3,8 +3,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-PYTHON ?= python3
 VENV := .venv
+# The machine's own, also where .venv/bin comes first in PATH.
+PYTHON ?= $(shell PATH='$(subst $(CURDIR)/$(VENV)/bin:,,$(PATH))' command -v python3 || echo python3)
 BIN := $(VENV)/bin
 BASE := $(VENV)/.base
 DEV := $(VENV)/.dev
