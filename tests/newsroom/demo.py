@@ -29,8 +29,8 @@ class Demo:
     def show(self, heading: str, *words: str) -> None:
         """Run a command under a heading, its output going where the demo's goes."""
         line = " ".join(words)
-        say(f"\n== {heading}\n   corpus-worker {line} --config config/demo.toml\n")
-        command = [sys.executable, "-m", "worker", *words, "--config", "config/demo.toml"]
+        say(f"\n== {heading}\n   corpus-worker {line} --config {_SETTINGS}\n")
+        command = [sys.executable, "-m", "worker", *words, "--config", str(_SETTINGS)]
         done = subprocess.run(command, cwd=_ROOT, env=self._environment, check=False)
         if done.returncode:
             self.failed.append(f"{line} (exit status {done.returncode})")
@@ -62,13 +62,13 @@ def main() -> int:
     """Run the demo on an empty store; return its exit status."""
     shutil.rmtree(_ROOT / _FOLDER, ignore_errors=True)
     (_ROOT / _FOLDER).mkdir(parents=True)
+    shutil.copy(_ROOT / "config/demo.toml", _ROOT / _SETTINGS)  # what is changed on the pages is changed there
     begun = time.monotonic()
     with Newsroom() as room:
         failed = run(room)
     count = (_ROOT / _CORPUS).read_bytes().count(b"\n")
     say(f"\n{time.monotonic() - begun:.0f} seconds in all.")
     say(f"The store is {_FOLDER}/corpus.db; the corpus, {count} texts with the seeds, is {_CORPUS}.")
-    shutil.copy(_ROOT / "config/demo.toml", _ROOT / _SETTINGS)  # what is changed on the pages is changed there
     say(f"Open it in a browser: .venv/bin/corpus-worker web --config {_SETTINGS}")
     for each in failed:
         say(f"failed: {each}")
