@@ -94,6 +94,7 @@ def _read_status(settings: Settings, store: Store) -> _Status:
     Sources that are disabled or no longer configured are marked as paused.
     """
     from worker.clock import SystemClock
+    from worker.storage.store import is_dead
 
     now = SystemClock().now()
     figures = store.reader.figures(now=now).mark_paused([source.source() for source in settings.sources])
@@ -101,8 +102,10 @@ def _read_status(settings: Settings, store: Store) -> _Status:
         replace(figures, rejected=store.reader.rejections()),
         store.daemon(),
         store.can_list_daemons(),
-        store.reader.workers(now=now),
-        store.backfills.unfinished(now=now),
+        store.workers(now=now),
+        tuple(
+            replace(each, worker="") if is_dead(each.worker) else each for each in store.backfills.unfinished(now=now)
+        ),
     )
 
 

@@ -142,7 +142,7 @@ class OutcomeStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """A warning about a source: `what` is one word, `detail` a sentence with the figures."""
+    """A warning about a source or the worker: `what` is a word or a few, `detail` a sentence with the figures."""
 
     what: str
     since: datetime

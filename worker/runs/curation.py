@@ -25,10 +25,8 @@ from worker.runs.reading import Browser
 from worker.storage.corpus.index import stored_parameters
 from worker.storage.corpus.judge_model import VERDICTS_AT_ONCE, UnsurePair
 from worker.storage.corpus.reader import StoreReader
-from worker.storage.db.locks import DaemonLock
 from worker.storage.ledger import StoredLedger
 from worker.storage.maintenance.review import StoreReview
-from worker.storage.queue.workers import daemons
 from worker.storage.store import agree_on_parameters
 from worker.web.data import cursor_values, make_cursor
 from worker.web.pages import moment
@@ -247,7 +245,9 @@ def read_sources(
         )
         for each in sources
     )
-    return SourcesPage(sources=rows, days=tuple(days), daemon=daemon_of(reader), addition=None, next=more)
+    daemon = reader.daemon()
+    known = "not known" if daemon is None else daemon
+    return SourcesPage(sources=rows, days=tuple(days), daemon=known, addition=None, next=more)
 
 
 def problems(stats: SourceStats | None, *, now: datetime) -> Iterator[str]:
@@ -309,12 +309,6 @@ class SourceFinder:
     def _report(self, step: str) -> None:
         if self.addition:
             self.addition = replace(self.addition, steps=(*self.addition.steps, step)[-_STEPS_SHOWN:])
-
-
-def daemon_of(reader: StoreReader) -> str:
-    """Return the description of the daemon that works on a store, empty if there is none."""
-    database = reader.database
-    return DaemonLock(database.path).holder() if database.path else database.read(daemons)
 
 
 # Rejected pages.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +22,6 @@ from worker.errors import StoreError
 from worker.logs import log
 from worker.models import ActivityCounts, Alarm, Health, SearchResult, StoreStats
 from worker.models.browsing import UNDONE, CopyReport, NewArticles, ReviewPage, SearchResults
-from worker.models.records import LOST, source_warnings
 from worker.runs import curation
 from worker.runs.reading import Browser, ShownArticle
 from worker.storage.corpus.reader import StoreReader
@@ -30,12 +29,10 @@ from worker.storage.store import open_read_only
 from worker.web.app import StatusSource, WebApp, build_web_app
 from worker.web.data import AtomFeed, FeedEntry, Within, cursor_values, make_cursor
 from worker.web.metrics import Metrics
-from worker.web.pages import SPANS, Plot, counted, moment, plot, titled, web_address
+from worker.web.pages import SPANS, Plot, daemon_alarms, losses, lost_by_day, plot, summary, titled, warned, web_address
 from worker.web.routes import Action, FeedPage, WebPage
 from worker.web.server import serve_pages
 
-LOST_SHOWN_FOR: Final = timedelta(days=7)
-"""How long lost pages are shown: long enough for someone who looks once a week."""
 FEED_SIZE: Final = 100  # articles in the feed; chosen: more than come in between two looks of a feed reader
 PAGE_SIZE: Final = 20  # results on a page: a screen or two
 _MAX_OFFSET: Final = 980  # the last page of results
@@ -56,12 +53,16 @@ Decided = Annotated[Literal["same", "different"], "whether both are one item"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """The state of the worker and its store; `warnings` are the problems of each source.
+    """The state of the worker and its store, in one sentence in `summary`; `warnings` are the problems of each source.
 
-    `lost` counts the pages that errors of the worker have cost in the last week.
+    `alarms` are those of the worker. `lost` counts the pages that errors of the worker have cost in the last week.
+    `daemon` is the daemon on the store: empty if none is running, null if unknown or if it serves this page itself.
     """
 
+    summary: str
     health: Health
+    daemon: str | None
+    alarms: tuple[Alarm, ...]
     figures: StoreStats | None
     plots: tuple[Plot, ...]
     warnings: Mapping[str, tuple[Alarm, ...]]
@@ -121,14 +122,32 @@ class CorpusPages:
     async def overview(self) -> Overview:
         """Return health, numbers, plots, what needs a person, newest articles and sources."""
         now, figures = self._source.clock.now(), await self._source.recent()
-        hours = await self._hours()
+        hours, health, warnings = await self._hours(), self._source.health(), warned(figures, now=now)
+        daemon, alarms = await self._worker_state(figures)
+        lost = sum(lost_by_day(hours, now=now).values())
         return Overview(
-            health=self._source.health(),
+            summary=summary(health, alarms, daemon=daemon, needs_look=bool(lost or any(warnings.values()))),
+            health=health,
+            daemon=daemon,
+            alarms=alarms,
             figures=figures,
             plots=tuple(plot(span, hours, now=now) for span, *_ in SPANS) if hours else (),
-            warnings=_warnings(figures, now=now),
-            lost=sum(_lost_by_day(hours, now=now).values()),
+            warnings=warnings,
+            lost=lost,
         )
+
+    async def _worker_state(self, figures: StoreStats | None) -> tuple[str | None, tuple[Alarm, ...]]:
+        """Return the daemon beside this server, and the alarms of the worker."""
+        corpus = self._corpus()
+        if self._source.alarms is not None:
+            return None, self._source.alarms()
+        if corpus is None:
+            return None, ()
+        try:
+            daemon = await corpus.run(lambda reader: reader.daemon())
+        except StoreError:
+            return None, corpus.alarms  # the health says so
+        return daemon, (*daemon_alarms(daemon, figures, now=self._source.clock.now()), *corpus.alarms)
 
     async def search(self, *, q: Query = "", cursor: Cursor = "") -> SearchResults:
         """Return the texts that meet a query, the best first."""
@@ -178,8 +197,9 @@ class CorpusPages:
         """Return what needs a person."""
         browser, now, figures = await self._open(), self._source.clock.now(), await self._source.recent()
         tag = await browser.tag()
-        found = [(name, each) for name, alarms in _warnings(figures, now=now).items() for each in alarms]
-        found += [("extraction", each) for each in _losses(await self._hours(), now=now)]
+        found = [(name, each) for name, alarms in warned(figures, now=now).items() for each in alarms]
+        found += [("extraction", each) for each in losses(await self._hours(), now=now)]
+        found += [("worker", each) for each in (self._source.alarms() if self._source.alarms else browser.alarms)]
         entries = tuple(
             FeedEntry(
                 id=f"{tag}alarms/{name}/{quote(each.what)}/{each.since:%Y%m%dT%H%M%SZ}",
@@ -328,29 +348,6 @@ class CorpusPages:
 
 def _found(reader: StoreReader, *, query: str, offset: int) -> SearchResult:
     return reader.search(query, limit=PAGE_SIZE, offset=offset)
-
-
-def _warnings(figures: StoreStats | None, *, now: datetime) -> dict[str, tuple[Alarm, ...]]:
-    """Return the problems of each source."""
-    sources = figures.sources if figures else ()
-    return {each.name: tuple(source_warnings(each, now=now, moment=moment)) for each in sources}
-
-
-def _lost_by_day(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Counter[datetime]:
-    """Return how many pages extraction has lost on each of the last days."""
-    days: Counter[datetime] = Counter()
-    for (hour, state), number in hours.items():
-        if state == LOST and now - hour < LOST_SHOWN_FOR:
-            days[hour.replace(hour=0)] += number
-    return days
-
-
-def _losses(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Iterator[Alarm]:
-    """Yield an alarm for each day on which extraction has lost pages."""
-    for day, number in _lost_by_day(hours, now=now).items():
-        pages = counted(number, "page")
-        detail = f"{pages} lost on {day:%Y-%m-%d}: `corpus-worker reprocess --rejected` reads what is kept again"
-        yield Alarm(what="lost", since=day, detail=detail)
 
 
 def pages_app(

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from worker.errors import ConfigurationError, NotFoundError, UsageError
 from worker.models import (
     PAGE_FIELDS,
     ActivityCounts,
+    Alarm,
     Article,
     CandidateRecord,
     ClusterMember,
@@ -40,6 +40,8 @@ from worker.storage.corpus.views import is_article_id
 from worker.storage.store import StoreExecutor
 
 T = TypeVar("T")
+REFUSED: Final = "the configuration is refused"
+"""What an alarm says while the configuration from before is used, since the new one cannot be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,6 +308,8 @@ class Browser:
         self._sources = tuple(sources)
         self._config = config
         self._offload = StoreExecutor(count=THREADS)
+        self.alarms: tuple[Alarm, ...] = ()
+        """An alarm while the configuration file is invalid, as `sources` found it."""
 
     def __enter__(self) -> Self:
         return self
@@ -371,8 +375,11 @@ class Browser:
     def sources(self) -> tuple[Source, ...]:
         """Return the sources that the configuration file has now, or had when it could be read last."""
         if self._config is not None:
-            with contextlib.suppress(ConfigurationError):
-                self._sources = tuple(source.source() for source in self.settings().sources)
+            try:
+                self._sources, self.alarms = tuple(source.source() for source in self.settings().sources), ()
+            except ConfigurationError as exc:
+                since = self.alarms[0].since if self.alarms else self._clock.now()
+                self.alarms = (Alarm(what=REFUSED, since=since, detail=str(exc)),)
         return self._sources
 
     def _article(self, article_id: int) -> ShownArticle | None:

@@ -46,7 +46,7 @@ from worker.storage.db.schema import META
 from worker.storage.db.sql import lock_keys, lock_table, require_utf8
 from worker.storage.queue.backfills import BackfillStore
 from worker.storage.queue.hosts import HostStore, ParagraphStore
-from worker.storage.queue.workers import correct_times, daemons, is_direct, name_connections
+from worker.storage.queue.workers import WorkerRecord, correct_times, daemons, is_direct, name_connections
 
 if TYPE_CHECKING:
     from worker.storage.ledger import StoredLedger
@@ -185,6 +185,10 @@ class Store:
         """Return the description of the running daemon, or the names of several; empty if there is none."""
         return self._lock.holder() if self._lock is not None else self._database.read(daemons)
 
+    def workers(self, *, now: datetime) -> tuple[WorkerRecord, ...]:
+        """Return the workers with leases or connections; those of this machine whose process is gone have ended."""
+        return tuple(replace(each, ended=is_dead(each.name)) for each in self.reader.workers(now=now))
+
     def can_list_daemons(self) -> bool:
         """Whether `daemon` can see all daemons: not through a connection pooler, which hides the clients' names."""
         return self._database.is_sqlite or self._database.read(is_direct)
@@ -317,12 +321,13 @@ def _open_and_repair(
 
 def _reclaim_dead_leases(ledger: Ledger) -> None:
     """Free the leases of dead workers of this machine, so that their candidates need not wait until a lease ends."""
-    dead = [name for name in ledger.lease_owners() if _is_dead(name)]
+    dead = [name for name in ledger.lease_owners() if is_dead(name)]
     if dead and (freed := ledger.reclaim(dead)):
         log.info("store.taken_over", candidates=freed, workers=", ".join(dead))
 
 
-def _is_dead(worker: str) -> bool:
+def is_dead(worker: str) -> bool:
+    """Return whether a worker of this machine has ended; False for one of another machine, where nobody knows."""
     machine, _, pid = worker.rpartition(":")
     if machine != _machine() or not pid.isdigit():
         return False

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker.config.schema import WebSettings
 from worker.errors import StoreError
 from worker.logs import log
-from worker.models import Health, StoreStats
+from worker.models import Alarm, Health, StoreStats
 from worker.ports import Clock
 from worker.web.access import STATIC, Access, FormGuard, RequireVisitor
 from worker.web.metrics import Metrics
@@ -130,6 +130,7 @@ class StatusSource:
 
     `health` is called for every request and must not block. `figures` queries the store; it returns None while no
     store is open, and may raise StoreError. `recent` returns them cached, so that many requests cost no more than few.
+    `alarms` returns what a daemon knows that needs a person; it is None for a server that is no daemon.
     """
 
     def __init__(
@@ -139,8 +140,9 @@ class StatusSource:
         figures: Callable[[], Awaitable[StoreStats | None]],
         metrics: Metrics,
         clock: Clock,
+        alarms: Callable[[], tuple[Alarm, ...]] | None = None,
     ) -> None:
-        self.health, self.metrics, self.clock = health, metrics, clock
+        self.health, self.metrics, self.clock, self.alarms = health, metrics, clock, alarms
         self._query = figures
         self._lock = asyncio.Lock()
         self._figures: StoreStats | None = None

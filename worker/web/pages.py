@@ -7,7 +7,7 @@ if it is one of the web.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,8 +18,8 @@ from markupsafe import Markup
 from worker.charset.characters import one_line
 from worker.config.types import format_age, format_countdown, format_duration, format_rounded
 from worker.logs import escape as visible
-from worker.models import State
-from worker.models.records import LOST
+from worker.models import Alarm, Health, State, StoreStats
+from worker.models.records import LOST, source_warnings
 
 # The plots of the overview: how candidates ended, in hours, days and weeks.
 
@@ -102,6 +102,62 @@ def _pieces(column: Mapping[str, int], top: int) -> Sequence[Piece]:
             ground -= height
             pieces.append(Piece(kind=kind, y=round(ground, 1), height=round(height, 1)))
     return pieces
+
+
+# What needs a person, and what the overview says of the worker.
+
+LOST_SHOWN_FOR: Final = timedelta(days=7)
+"""How long lost pages are shown: long enough for someone who looks once a week."""
+
+
+def warned(figures: StoreStats | None, *, now: datetime) -> dict[str, tuple[Alarm, ...]]:
+    """Return the problems of each source."""
+    sources = figures.sources if figures else ()
+    return {each.name: tuple(source_warnings(each, now=now, moment=moment)) for each in sources}
+
+
+def lost_by_day(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Counter[datetime]:
+    """Return how many pages extraction has lost on each of the last days."""
+    days: Counter[datetime] = Counter()
+    for (hour, state), number in hours.items():
+        if state == LOST and now - hour < LOST_SHOWN_FOR:
+            days[hour.replace(hour=0)] += number
+    return days
+
+
+def losses(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Iterator[Alarm]:
+    """Yield an alarm for each day on which extraction has lost pages."""
+    for day, number in lost_by_day(hours, now=now).items():
+        pages = counted(number, "page")
+        detail = f"{pages} lost on {day:%Y-%m-%d}: `corpus-worker reprocess --rejected` reads what is kept again"
+        yield Alarm(what="lost", since=day, detail=detail)
+
+
+def daemon_alarms(daemon: str | None, figures: StoreStats | None, *, now: datetime) -> tuple[Alarm, ...]:
+    """Return an alarm if no daemon is running on a store (`daemon` is empty), or if that is not known (None)."""
+    if daemon is None:
+        hidden = "A connection pooler hides it, or its lock file cannot be read."
+        return (Alarm(what="whether a daemon is running is not known", since=now, detail=hidden),)
+    if daemon:
+        return ()
+    polls = [each.state.polled_at for each in figures.sources if each.state.polled_at] if figures else []
+    last = f"The last poll was at {moment(max(polls))}. " if polls else ""
+    detail = f"{last}Start `corpus-worker run`, or poll the sources once with `corpus-worker ingest`."
+    return (Alarm(what="no daemon is running", since=max(polls, default=now), detail=detail),)
+
+
+def summary(health: Health, alarms: Sequence[Alarm], *, daemon: str | None, needs_look: bool) -> str:
+    """Return the state in one sentence. `daemon` is the one beside this server, None where this is the daemon.
+
+    `alarms` are those of the worker; `needs_look` is whether anything else needs a person.
+    """
+    if not health.ok:
+        return f"Something is wrong: {health.reason}"
+    if alarms:
+        return f"{'; '.join(each.what for each in alarms).capitalize()}: see below."
+    if daemon:
+        return f"The store answers, and a daemon is running: {daemon}{'; see below what needs a person' * needs_look}."
+    return "The store and the daemon are well; see below what needs a person." if needs_look else "Everything is well."
 
 
 # The templates.

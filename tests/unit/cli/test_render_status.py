@@ -59,9 +59,11 @@ def failing(name: str, error: str) -> SourceStats:
     return SourceStats(name=name, state=state)
 
 
-def lines(shown: StoreStats, *names: str, daemon: str = "box:17, since 2026-03-01") -> list[str]:
+def lines(
+    shown: StoreStats, *names: str, daemon: str = "box:17, since 2026-03-01", worker: WorkerRecord = WORKER
+) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=80).print(render_status(settings(*names), shown, daemon=daemon, workers=(WORKER,)))
+    Console(file=out, width=80).print(render_status(settings(*names), shown, daemon=daemon, workers=(worker,)))
     return out.getvalue().splitlines()
 
 
@@ -153,12 +155,19 @@ def test_the_record_has_every_field_under_its_fixed_name() -> None:
         "daemon", "workers", "backfills", "sources",
     ]  # fmt: skip
     assert told["recent"] == {"1h": {"discovered": 40, "stored": 12}, "1d": {"stored": 345}}
-    assert told["workers"] == {"box:17": {"candidates": 12, "sources": 2, "command": None}}
+    assert told["workers"] == {"box:17": {"candidates": 12, "sources": 2, "command": None, "ended": False}}
     assert isinstance(told["sources"], dict)
     source = told["sources"]["bad"]
     assert (source["failures"], source["error"], source["gaps"]) == (12, "dns", 3)
     assert source["failing_since"] == "2026-02-28T08:00:00+00:00"
     assert source["alarms"][0]["what"] == "length"
+
+
+def test_a_worker_that_has_ended_is_not_shown_at_work() -> None:
+    found = lines(figures(), worker=replace(WORKER, ended=True))
+
+    assert [line.split() for line in found if line.startswith("at work")] == [["at", "work", "none"]]
+    assert any(line.startswith("ended   box:17 (has ended; it left 12 candidates") for line in found)
 
 
 def test_unfinished_backfills_are_on_the_page_and_in_the_record() -> None:

@@ -17,11 +17,12 @@ from tests.contract.storage.factories import MINUTE, NOW, article, candidate, cl
 from tests.unit.web.test_corpus_pages import HOSTILE, assert_harmless, client_of, clock, words
 from worker.dedupe.judge import Deduper
 from worker.errors import FetchError
-from worker.models import Neighbour, Outcome, State, Verdict
+from worker.models import Neighbour, Outcome, Poll, State, Verdict
 from worker.runs import curation, discover_sources
 from worker.runs.curation import UnsurePairs
 from worker.runs.reading import Browser
 from worker.storage.store import Store, open_store
+from worker.web.pages import moment
 
 DEDUPER = Deduper()
 
@@ -194,6 +195,32 @@ async def test_sources_are_paused_polled_at_once_and_shown_with_their_days(
     assert "due" in words(checked.text)
     assert 'action="/sources/bao/resume"' in paused.text
     assert config.read_text().startswith("# mine\n")  # noqa: ASYNC240
+
+
+async def test_the_overview_says_whether_a_daemon_runs_and_why_the_configuration_is_refused(
+    client: httpx.AsyncClient, store: Store, config: Path
+) -> None:
+    valid = config.read_text()  # noqa: ASYNC240
+    store.ledger.record_poll(Poll(source="bao", polled_at=NOW, due_at=NOW + MINUTE), ())
+    alone, alone_data = words((await client.get("/")).text), (await client.get("/api/v1/overview")).json()
+    store.lock_daemon("box:17, since noon")
+    beside = words((await client.get("/")).text)
+    config.write_text("nonsense <b>")  # noqa: ASYNC240
+    await client.get("/sources")
+    refused = (await client.get("/")).text
+    config.write_text(valid)  # noqa: ASYNC240
+    await client.get("/sources")
+
+    assert "No daemon is running: see below." in alone
+    assert f"No daemon is running. The last poll was at {moment(NOW)}. Start corpus-worker run" in alone
+    assert (alone_data["daemon"], alone_data["summary"]) == ("", "No daemon is running: see below.")
+    assert alone_data["alarms"][0]["since"] == NOW.isoformat()
+    assert "The store answers, and a daemon is running: box:17, since noon." in beside
+    assert "Nothing at the moment" in beside
+    assert "The configuration is refused: see below." in words(refused)
+    assert f"The configuration is refused. {config}" in words(refused)
+    assert words((await client.get("/")).text) == beside
+    assert not [page for page in (alone, beside, words(refused)) if "well" in page.partition("What needs")[0]]
 
 
 async def test_a_site_that_cannot_be_searched_is_said_in_one_line(

@@ -57,7 +57,12 @@ def status_record(
 
 
 def _worker_record(worker: WorkerRecord) -> dict[str, object]:
-    return {"candidates": worker.candidates, "sources": worker.sources, "command": worker.command or None}
+    return {
+        "candidates": worker.candidates,
+        "sources": worker.sources,
+        "command": worker.command or None,
+        "ended": worker.ended,
+    }
 
 
 def _backfill_record(backfill: BackfillStatus) -> dict[str, object]:
@@ -164,10 +169,12 @@ def _header(
     lines = {
         "store": f"{mask_url(settings.store.url)}{size}",
         "daemon": daemon,
-        "at work": ", ".join(map(str, workers)) or "none",
+        "at work": ", ".join(str(each) for each in workers if not each.ended) or "none",
         "corpus": corpus_equation(texts=figures.texts, articles=figures.articles, seeds=figures.seeds),
         "queue": f"{figures.pending:,} pending, {figures.due:,} of them due now{held}",
     }
+    if ended := [str(each) for each in workers if each.ended]:
+        lines["ended"] = f"{', '.join(ended)}: the next `run` or `ingest` on this machine takes it over"
     if figures.unindexed > MAX_QUEUED:
         lines["search"] = f"{figures.unindexed:,} texts are not in its index yet: `ingest` and `run` add them"
     for name, value in lines.items():

@@ -101,8 +101,8 @@ class Daemon:
         self._next: Settings | None = None
         self._wake = asyncio.Event()
         self._done = ProgressCounter()
-        self._status_pages = StatusPages(settings.web, clock=self._clock, done=self._done, config=config)
-        self._notifier = Notifier(now=self._clock.now(), meter=self._status_pages.meter or NullMetrics())
+        self.status_pages = StatusPages(settings.web, clock=self._clock, done=self._done, config=config)
+        self._notifier = Notifier(now=self._clock.now(), meter=self.status_pages.meter or NullMetrics())
         self._session: Session | None = None
 
     def run(self) -> int:
@@ -117,7 +117,7 @@ class Daemon:
         self._install_signal_handlers()
         watching = [asyncio.create_task(self._watch_config()), asyncio.create_task(self._watch_problems())]
         try:
-            async with self._status_pages.serve():
+            async with self.status_pages.serve():
                 return await self._until_stopped()
         finally:
             for task in watching:
@@ -143,13 +143,13 @@ class Daemon:
             self._wake.clear()
             self._apply_next()
             try:
-                observer = self._status_pages.counting_observer(self._done)
+                observer = self.status_pages.counting_observer(self._done)
                 url = self._settings.store.url
                 async with open_app(
                     self._settings,
                     observer,
                     command="run",
-                    meter=self._status_pages.meter,
+                    meter=self.status_pages.meter,
                     patience=OPEN_PATIENCE,
                     create=url != self._opened,
                 ) as app:
@@ -187,11 +187,11 @@ class Daemon:
         if not any(source.enabled for source in app.sources):
             log.warning("run.no_sources", note="no source is enabled: `corpus-worker sources add URL` adds one")
         self._systemd.ready()
-        self._status_pages.attach(app, self._session)
+        self.status_pages.attach(app, self._session)
         try:
             end = await self._session.run()
         finally:
-            self._status_pages.detach()
+            self.status_pages.detach()
             self._session = None
         why = signal.Signals(self._signal).name if self._signal else end.value
         log.info("run.stopped", reason=why, **app.tally.record())
@@ -224,7 +224,7 @@ class Daemon:
 
     async def _watch_problems(self) -> None:
         """Send what needs a person to the addresses of `[notify]`."""
-        pages = self._status_pages
+        pages = self.status_pages
         while True:
             await self._clock.sleep(NOTIFY_EVERY)
             try:
@@ -248,9 +248,14 @@ class Daemon:
             settings = self._reread()
             require_usable(settings)
         except ConfigurationError as exc:
-            log.error("run.reload_refused", error=str(exc), note="the old configuration stays")
+            self._refuse(str(exc))
             return None
+        self.status_pages.set_refused("")
         return None if self._signal else settings
+
+    def _refuse(self, why: str) -> None:
+        log.error("run.reload_refused", error=why, note="the old configuration stays")
+        self.status_pages.set_refused(why)
 
     def _reload(self) -> None:
         """Handle SIGHUP: load the configuration and apply it if valid; work in hand is finished under the old one."""
@@ -283,7 +288,7 @@ class Daemon:
 
     def _roll_back(self, why: StoreError) -> None:
         """Return to the configuration that worked, since the new one cannot open its store."""
-        log.error("run.reload_refused", error=str(why), note="the old configuration stays")
+        self._refuse(str(why))
         self._settings, self._previous = self._previous or self._settings, None
 
 

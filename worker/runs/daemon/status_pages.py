@@ -17,12 +17,12 @@ from worker.config.schema import WebSettings
 from worker.config.types import is_loopback
 from worker.errors import ListenError
 from worker.logs import log
-from worker.models import Claim, Health, Outcome, Source, StoreStats
+from worker.models import Alarm, Claim, Health, Outcome, Source, StoreStats
 from worker.pipeline.stages import Observer
 from worker.ports import Clock, MetricsSink
 from worker.runs.daemon.polling import ProgressCounter
 from worker.runs.daemon.session import Session
-from worker.runs.reading import Browser
+from worker.runs.reading import REFUSED, Browser
 
 if TYPE_CHECKING:
     from worker.web.metrics import Metrics
@@ -45,6 +45,7 @@ class StatusPages:
         self._metrics = _metrics() if settings.listen else None
         self._attached: tuple[App, Session] | None = None
         self._browser: Browser | None = None
+        self._refused: tuple[Alarm, ...] = ()
 
     @property
     def meter(self) -> MetricsSink | None:
@@ -75,6 +76,17 @@ class StatusPages:
             self._browser.close()
         self._browser = None
 
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Return an alarm while a configuration is refused."""
+        return self._refused
+
+    def set_refused(self, why: str) -> None:
+        """Show that the configuration is refused, and the old one stays; an empty `why` ends that."""
+        since = self._refused[0].since if self._refused else self._clock.now()
+        self._refused = (
+            (Alarm(what=REFUSED, since=since, detail=f"{why} (the one before stays in use)"),) if why else ()
+        )
+
     def health(self) -> Health:
         """Return whether the daemon makes progress, without querying the store: this must answer while it hangs."""
         if self._attached is None:
@@ -85,6 +97,7 @@ class StatusPages:
             "in_hand": app.ingester.in_flight,
             "done": sum(app.tally.outcomes.values()),
             "standing_still_s": session.progress.stalled_for.total_seconds(),
+            "configurations_refused": len(self._refused),
         }
         return Health(ok=not reason, reason=reason, figures=figures)
 
@@ -120,6 +133,7 @@ class StatusPages:
             figures=self.figures,
             metrics=metrics,
             clock=self._clock,
+            alarms=self.alarms,
         )
         address, is_public = self._settings.listen, not is_loopback(self._settings.listen)
         app = pages_app(watched, corpus=lambda: self._browser, web=self._settings, is_public=is_public)

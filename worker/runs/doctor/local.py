@@ -298,7 +298,7 @@ def _list_workers(store: Store) -> Iterator[Finding]:
     """Name the daemon and the workers that use the store."""
     no_daemon = "none is running on this store" if store.can_list_daemons() else "not known behind a connection pooler"
     yield make_finding("store", "daemon", store.daemon() or no_daemon)
-    present = store.reader.workers(now=SystemClock().now())
+    present = store.workers(now=SystemClock().now())
     yield make_finding("store", "workers", ", ".join(map(str, present)) or "none is running")
 
 

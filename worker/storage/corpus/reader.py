@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -51,6 +51,7 @@ from worker.storage.corpus.neighbours import find_neighbours, page_versions
 from worker.storage.corpus.search_index import count_queued
 from worker.storage.db.codec import EPOCH
 from worker.storage.db.database import Repository, reads
+from worker.storage.db.locks import DaemonLock
 from worker.storage.db.migrate import identity_of
 from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, PAGES, SEEDS, SOURCES, STANDINGS
 from worker.storage.db.sql import first_id_since, small_cache
@@ -58,7 +59,7 @@ from worker.storage.queue import claims
 from worker.storage.queue.candidates import hide_forgotten
 from worker.storage.queue.hosts import is_forgotten
 from worker.storage.queue.sources import STATES_QUERY, source_from, source_states
-from worker.storage.queue.workers import active_workers
+from worker.storage.queue.workers import active_workers, daemons, is_direct
 from worker.urls import canonicalise
 
 ALL_HEADS = Selection()
@@ -308,6 +309,15 @@ class StoreReader(Repository):
     members = reads(texts.members)
     copy_report = reads(texts.copy_report)
     newest_copies = reads(texts.newest_copies)
+
+    def daemon(self) -> str | None:
+        """Return the description of the running daemon, empty if there is none, None if that cannot be known here."""
+        if (path := self.database.path) is not None:
+            with suppress(OSError):  # the lock file may be another user's
+                return DaemonLock(path).holder()
+            return None
+        is_known = self.database.is_sqlite or self.database.read(is_direct)
+        return self.database.read(daemons) or ("" if is_known else None)
 
     @contextmanager
     def snapshot(self) -> Iterator[texts.CorpusSnapshot]:

@@ -47,6 +47,7 @@ class WorkerRecord:
     """One worker: how many candidates and sources it has leased, until when at the latest, and its command.
 
     `command` is empty if only leases of the worker are known; `until` is the time of the call if it has no leases.
+    `ended` is true if the process is known to have ended without freeing its leases.
     """
 
     name: str
@@ -54,10 +55,13 @@ class WorkerRecord:
     sources: int
     until: datetime
     command: str = ""
+    ended: bool = False
 
     def __str__(self) -> str:
         """Return the worker and what it holds as one line."""
         held = f"{self.candidates} candidates, {self.sources} sources" if self.candidates or self.sources else "idle"
+        if self.ended:
+            return f"{self.name} (has ended; it left {held})"
         return f"{self.name} ({self.command}, {held})" if self.command else f"{self.name} ({held})"
 
 

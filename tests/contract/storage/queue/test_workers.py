@@ -25,7 +25,7 @@ from worker.storage.db.engine import connect
 from worker.storage.db.migrate import missing_privileges
 from worker.storage.maintenance.copy_store import move_store
 from worker.storage.queue.workers import ConnectedWorker, connected_workers
-from worker.storage.store import Store, open_store
+from worker.storage.store import Store, open_store, worker_name
 
 A = "https://a.example/1"
 REAL = Deduper().parameters
@@ -85,6 +85,17 @@ def test_a_worker_with_leases_is_listed_once(store: Store) -> None:
     (worker,) = store.reader.workers(now=NOW)
 
     assert (worker.candidates, worker.sources) == (1, 0)
+
+
+def test_a_worker_whose_process_is_gone_has_ended(store: Store) -> None:
+    machine, gone_process = worker_name().rpartition(":")[0], 2**22 + 1  # more than the most that Linux gives
+    store.ledger.enqueue([candidate(A), candidate("https://b.example/1")], now=NOW)
+    claim_one(store, worker=f"{machine}:{gone_process}")
+    claim_one(store, worker="elsewhere:1")
+
+    assert {each.name: each.ended for each in store.workers(now=NOW)} == {
+        f"{machine}:{gone_process}": True, "elsewhere:1": False,
+    }  # fmt: skip
 
 
 @pytest.mark.postgresql
@@ -255,7 +266,7 @@ def test_an_idle_daemon_is_shown_by_status_and_doctor_and_keeps_its_store_in_pla
 
     name = record["daemon"]
     assert name.endswith(f":{process.pid}")
-    assert record["workers"] == {name: {"candidates": 0, "sources": 0, "command": "run"}}
+    assert record["workers"] == {name: {"candidates": 0, "sources": 0, "command": "run", "ended": False}}
     assert f"daemon {name} at work {name} (run, idle)" in page
     assert told["daemon"][1] == name
     assert told["workers"][1] == f"{name} (run, idle)"

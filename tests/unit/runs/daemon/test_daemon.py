@@ -19,6 +19,7 @@ from worker.clock import SystemClock
 from worker.config.load import load_settings
 from worker.config.schema import Settings, StoreSettings
 from worker.errors import StoreError
+from worker.models import Alarm
 from worker.pipeline.stages import Tally
 from worker.runs.daemon import daemon as service
 from worker.runs.daemon import session
@@ -211,11 +212,18 @@ def test_an_invalid_file_is_refused_once_and_the_work_continues(
         while not read:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
+        shown.append(daemon.status_pages.alarms())
+        file.write_text("", encoding="utf-8")
+        while len(read) < 2:
+            await asyncio.sleep(0.01)
+        shown.append(daemon.status_pages.alarms())
         os.kill(os.getpid(), signal.SIGTERM)
 
-    Desk(monkeypatch, (sends(), looks_some_times), reread=[])
+    shown: list[tuple[Alarm, ...]] = []
+    Desk(monkeypatch, (sends(), looks_some_times), (sends(), sends()), reread=[])
     daemon = service.Daemon(settings("old"), reread=reread, config=file)
 
     assert daemon.run() == 143
+    assert [[str(file) in alarm.detail for alarm in each] for each in shown] == [[True], []]
     said = capsys.readouterr()
     assert (said.out + said.err).count("run.reload_refused") == 1  # wherever the log goes

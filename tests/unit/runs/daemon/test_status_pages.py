@@ -14,6 +14,7 @@ from worker.runs.daemon.polling import ProgressCounter
 from worker.runs.daemon.session import Session
 from worker.runs.daemon.status_pages import StatusPages
 from worker.runs.daemon.watchdog import CHECK_EVERY, StallDetector
+from worker.runs.reading import REFUSED
 
 
 @dataclass
@@ -63,7 +64,22 @@ def test_health_has_the_work_in_hand_the_work_done_and_the_length_of_the_stall()
 
     attach(pages, app, session)
 
-    assert pages.health().figures == {"in_hand": 3, "done": 5, "standing_still_s": CHECK_EVERY.total_seconds()}
+    assert pages.health().figures == {
+        "in_hand": 3, "done": 5, "standing_still_s": CHECK_EVERY.total_seconds(), "configurations_refused": 0,
+    }  # fmt: skip
+
+
+def test_a_refused_configuration_needs_a_person_until_one_is_valid_but_the_daemon_is_well() -> None:
+    pages, _, app, session = made()
+    attach(pages, app, session)
+
+    pages.set_refused("worker.toml: no value")
+    (alarm,), health = pages.alarms(), pages.health()
+    pages.set_refused("")
+
+    assert (alarm.what, alarm.detail) == (REFUSED, "worker.toml: no value (the one before stays in use)")
+    assert (health.ok, health.figures["configurations_refused"]) == (True, 1)
+    assert pages.alarms() == ()
 
 
 def test_trouble_is_reported_while_it_lasts() -> None:
