@@ -60,7 +60,7 @@ def require_words(words: int, *, min_words: int) -> None:
 def require_language(language: str, *, wanted: tuple[str, ...]) -> None:
     """Raise ExtractError (`language`) unless the language is wanted; no wanted languages means all."""
     if wanted and language not in wanted:
-        raise ExtractError(f"other language: {language}, wanted is {', '.join(wanted)}", reason="language")
+        raise ExtractError(f"in {language}, and [extract] languages is {', '.join(wanted)}", reason="language")
 
 
 def text_of_paid_page(document: Document) -> str:

@@ -30,6 +30,7 @@ from worker.ports import Extractor
 from worker.runs.preview import ProbeResult, SourceProbe, open_probe
 from worker.sources import detect
 from worker.sources.content import ContentKind, sniff_content
+from worker.sources.entries import one_line
 from worker.sources.web.homepage import Suggestion, declared_feeds, suggestions
 from worker.sources.web.ranking import RankedSource, TrialPoll, rank_sources, summarise_poll
 
@@ -45,7 +46,10 @@ _MAX_SECTIONS: Final = 10
 """Section pages test-polled if a site has neither feed nor sitemap."""
 _MAX_SAMPLED: Final = 8
 """Sources sampled in all: ranking repeats after each sample, and this bounds the requests."""
+_LONGEST_DETAIL: Final = 200  # characters of an error that are shown; an address in it may be long
 ARTICLE: Final = "article"
+SampleVerdict = tuple[str, str]
+"""ARTICLE or the reason why a page has none, and the detail that decided."""
 
 ReportStep = Callable[[str], None]
 """Called with a sentence about each step, for display."""
@@ -194,7 +198,7 @@ class Sampler:
         self._fetcher = fetcher
         self._extractor = extractor
         self._report = report
-        self._seen: dict[str, str] = {}
+        self._seen: dict[str, SampleVerdict] = {}
 
     async def sample(self, candidates: Sequence[Candidate]) -> SampleResult:
         """Fetch and extract up to three candidates: the first, the middle and the last."""
@@ -202,31 +206,38 @@ class Sampler:
         chosen = [candidates[place] for place in places][:_SAMPLE_SIZE] if candidates else []
         return summarise([await self._verdict(each) for each in chosen])
 
-    async def _verdict(self, candidate: Candidate) -> str:
-        """Return `article`, or the reason why the page has none."""
+    async def _verdict(self, candidate: Candidate) -> SampleVerdict:
+        """Return `article`, or the reason why the page has none, with what decided it."""
         if candidate.canonical_url not in self._seen:
             self._report(f"sampling {candidate.url}")
             self._seen[candidate.canonical_url] = await self._extract(candidate)
         return self._seen[candidate.canonical_url]
 
-    async def _extract(self, candidate: Candidate) -> str:
+    async def _extract(self, candidate: Candidate) -> SampleVerdict:
         hints = hints_of(candidate, timezone=DEFAULT_TIMEZONE)
         try:
             page = await self._fetcher.fetch(Request(url=candidate.url))
             await self._extractor.extract(page, hints, fetched_at=SystemClock().now())
         except (ExtractError, FetchBlocked, FetchError) as exc:
-            return exc.reason
-        return ARTICLE
+            return exc.reason, str(exc)
+        return ARTICLE, ""
 
 
-def summarise(verdicts: Sequence[str]) -> SampleResult:
+def summarise(verdicts: Sequence[SampleVerdict]) -> SampleResult:
     """Return the sample result for these verdicts; if none is an article, the reasons become its error."""
-    counts = Counter(verdicts)
+    counts = Counter(reason for reason, _ in verdicts)
     good = counts.pop(ARTICLE, 0)
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
     summary = f"{good} of {len(verdicts)}" + (f" ({reasons})" if reasons else "")
-    error = "" if good or not verdicts else f"none of {len(verdicts)} articles would be stored: {reasons}"
+    # Of pages with one reason but other details, those of the first are given.
+    details = {reason: one_line(detail)[:_LONGEST_DETAIL] for reason, detail in reversed(verdicts) if detail}
+    told = "; ".join(f"{count} {reason}{_in_brackets(details.get(reason))}" for reason, count in counts.most_common())
+    error = "" if good or not verdicts else f"none of {len(verdicts)} articles would be stored: {told}"
     return SampleResult(share=good / len(verdicts) if verdicts else 0.0, summary=summary, error=error)
+
+
+def _in_brackets(detail: str | None) -> str:
+    return f" ({detail})" if detail else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

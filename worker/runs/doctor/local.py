@@ -57,6 +57,8 @@ _SPARE_FILES: Final = 100
 """Open files besides connections and pipes: the store, libraries, logs and the status pages."""
 _SAMPLE_FOLDER: Final = "seeds/sample"
 _FILES_READ: Final = 20  # seed files of which the first rows are read; chosen: it takes a second or two
+_FOREIGN_SHARE: Final = 0.9  # of a source's pages, rejected for their language: hardly by chance. Chosen
+_FOREIGN_PAGES: Final = 5  # fewer may be chance; chosen
 _SLACK: Final = timedelta(days=1)
 """Tolerance of the clock check: files of an installation may carry the time of another time zone."""
 
@@ -260,6 +262,18 @@ def _check_open_store(store: Store, settings: Settings) -> Iterator[Finding]:
         yield _check_verdicts(store, settings)
     if sample and not any(Path(path).name == SAMPLE for path in settings.seeds.path):
         yield _sample_seeds(sample)
+    yield from _foreign_sources(store, settings)
+
+
+def _foreign_sources(store: Store, settings: Settings) -> Iterator[Finding]:
+    """Warn about sources of which nearly everything is rejected for its language."""
+    foreign = store.reader.foreign_pages() if settings.extract.languages else {}
+    for name in (source.name for source in settings.sources if source.enabled and source.name in foreign):
+        pages, read, detail = foreign[name]
+        if pages >= max(_FOREIGN_PAGES, _FOREIGN_SHARE * read):
+            found = f"source {name}: {pages:,} of {read:,} pages are rejected for their language, such as one {detail}"
+            remedy = "add the language to [extract] languages, or remove the source"
+            yield make_finding("store", "languages", found, warn=True, remedy=remedy)
 
 
 def _sample_seeds(count: int) -> Finding:

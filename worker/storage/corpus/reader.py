@@ -137,6 +137,11 @@ _REJECTED = (
     .group_by(CANDIDATES.c.reason)
     .order_by(func.count().desc(), CANDIDATES.c.reason)
 )
+_FOREIGN = (
+    select(CANDIDATES.c.source, func.count().label("pages"), func.max(CANDIDATES.c.detail).label("detail"))
+    .where(CANDIDATES.c.state == State.REJECTED, CANDIDATES.c.reason == "language")
+    .group_by(CANDIDATES.c.source)
+)
 
 
 def store_stats(connection: Connection, *, now: datetime, size: int | None = None) -> StoreStats:
@@ -204,6 +209,18 @@ def daily_texts(connection: Connection, sources: Collection[str], *, since: date
 def rejections(connection: Connection) -> Mapping[str, tuple[int, int]]:
     """Return the number of rejected pages by reason, most first, and how many of each are saved; reads all of them."""
     return {row.reason: (row.pages, row.kept) for row in connection.execute(_REJECTED)}
+
+
+def foreign_pages(connection: Connection) -> Mapping[str, tuple[int, int, str]]:
+    """Return for each source the pages rejected for their language, of how many, and the detail of one of them.
+
+    It reads all rejected pages; candidates that are pending, blocked or failed do not count.
+    """
+    found = {row.source: row for row in connection.execute(_FOREIGN)}
+    by_source = _counts(connection)[1] if found else {}
+    no_page = {State.PENDING, State.BLOCKED, State.FAILED}
+    read = {name: sum(n for state, n in by_source[name].items() if state not in no_page) for name in found}
+    return {name: (row.pages, read[name], row.detail) for name, row in found.items()}
 
 
 def recent(connection: Connection, *, since: datetime) -> Mapping[str, int]:
@@ -298,6 +315,7 @@ class StoreReader(Repository):
     workers = reads(active_workers)
     sources = reads(source_states)
     rejections = reads(rejections)
+    foreign_pages = reads(foreign_pages)
     tombstone = reads(views.tombstone)
     removed = reads(views.removed_articles)
     hide_forgotten = reads(hide_forgotten)

@@ -6,8 +6,10 @@ import sqlite3
 from pathlib import Path
 
 from tests.commands import Desk
+from tests.contract.storage.factories import NOW, PARAMETERS, candidate, claim_one
 from worker.config.schema import FetchSettings, SeedSettings, Settings, StoreSettings
 from worker.config.sources import SourceSettings
+from worker.models import Outcome, State
 from worker.runs.doctor import Level
 from worker.runs.doctor.local import check_configuration, check_seeds, check_store
 from worker.storage.store import open_store
@@ -47,6 +49,22 @@ def test_schema_daemon_and_totals_of_a_store_are_reported(tmp_path: Path) -> Non
     assert findings["daemon"].detail == "host:1, since noon"
     assert findings["books"].detail == "0 discovered, 0 texts in the corpus"
     assert findings["books"].level is Level.OK
+
+
+def test_a_source_in_another_language_is_a_warning(tmp_path: Path) -> None:
+    settings = Settings(
+        store=StoreSettings(url=f"sqlite:///{tmp_path / 'corpus.db'}"),
+        sources=tuple(SourceSettings(name=name, kind="feed", url=f"https://{name}.example/") for name in ("en", "vi")),
+    )
+    with open_store(settings.store.url, parameters=PARAMETERS) as store:
+        for number in range(10):
+            for name, reasons in (("en", ["language"] * 9 + ["short"]), ("vi", ["language"] * 8 + ["short"] * 2)):
+                store.ledger.enqueue([candidate(f"https://{name}.example/{number}", source=name)], now=NOW)
+                outcome = Outcome(state=State.REJECTED, reason=reasons[number], detail="in en, and …")
+                store.ledger.finish(claim_one(store), outcome, now=NOW)
+    warnings = [finding.detail for finding in check_store(settings) if finding.name == "languages"]
+
+    assert warnings == ["source en: 9 of 10 pages are rejected for their language, such as one in en, and …"]
 
 
 def test_a_file_that_is_no_store_fails(tmp_path: Path) -> None:
