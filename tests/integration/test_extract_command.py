@@ -123,7 +123,12 @@ def test_the_text_alone_is_printed_and_the_same_article_comes_back_from_every_fo
     [
         ("", ["extract", "-"], "standard input: found empty; expected addresses (one a line), JSON Lines or a page"),
         ("<rss><channel/></rss>", ["extract", "-"], "standard input: found feed"),
-        ("Tựa\nMột câu.", ["ingest", "-"], "standard input: not every line is a web address"),
+        ("Tựa\nMột câu.", ["ingest", "-"], "not every line is a web address (line 1: Tựa)"),
+        (
+            f"# mine\n\nhttps://a.example/1\nwww.a.example {'x' * 80}\nhttps://a.example/2",
+            ["ingest", "-"],
+            f"(line 4: www.a.example {'x' * 66}…); write one a line with http:// or https://",
+        ),
         ("<html><body>Một.</body></html>", ["ingest", "-"], "standard input: the page does not give its address"),
         ("", ["extract", "-", "--json", "--format", "html"], "--json and --format html exclude each other"),
         ("", ["extract", "-", "--explain", "--format", "text"], "--explain and --format text exclude each other"),

@@ -87,7 +87,8 @@ def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) 
     """
     _start_engine(job.ray)
     found = find_inputs(job.inputs)
-    with _output_folder(job.out) as made, engine_errors(", ".join(job.inputs)):
+    files = [path for each in found for path in each.paths]
+    with _output_folder(job.out) as made, engine_errors(", ".join(job.inputs), files=files):
         work = made / "work"
         work.mkdir()
         corpus = _Corpus(job, work)

@@ -12,7 +12,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import reduce
 from itertools import count, groupby
@@ -30,6 +30,7 @@ from daft.recordbatch import MicroPartition
 from worker.errors import SourceError, UsageError
 from worker.models import IndexParameters
 from worker.sources.entries import one_line
+from worker.sources.files.article_files import numbered_lines, opened_lines
 from worker.sources.files.columns import INDEX_KEY, USUAL_NAMES, find_columns, is_table_of_result
 
 PARQUET, JSON_LINES = "parquet", "jsonl"
@@ -43,6 +44,8 @@ _ENDINGS: Final = {
     ".ndjson.zst": JSON_LINES,
 }
 _LONGEST_MESSAGE: Final = 300  # characters of an engine's message that are shown; the cause is in the first of them
+_SHOWN_LENGTH: Final = 60  # characters of a damaged line that are shown, beside file and line on a terminal
+_LONGEST_LINE: Final = 1_000_000_000  # bytes; only a damaged file has longer lines, and they are shown as damaged
 _COLOURS: Final = re.compile(r"\x1b\[\d{0,3}m")
 PLACE: Final = "corpus_worker_place"
 """The column with the file that a row is from."""
@@ -116,7 +119,7 @@ def _describe(path: str) -> InputFiles:
     form = _form(path) or PARQUET
     if "://" not in path and Path(path).stat().st_size == 0:
         raise SourceError(f"{path}: is empty; remove it")
-    with engine_errors(path):
+    with engine_errors(path, files=[path]):
         schema = _read(form, [path]).schema()
     names = [name for name in schema.column_names() if name != PLACE]
     return InputFiles(form=form, paths=(path,), schema=schema, columns=find_columns(names, where=path))
@@ -155,8 +158,10 @@ def _as_type(name: str | None, wanted: DataType) -> Expression:
 
 
 @contextmanager
-def engine_errors(place: str) -> Iterator[None]:
+def engine_errors(place: str, *, files: Sequence[str] = ()) -> Iterator[None]:
     """Turn an error of the engine inside the block into a SourceError of one line that names the place.
+
+    The engine names neither file nor line of damaged JSON lines, so the first one in `files` is looked for and named.
 
     A full disk is no error of what is read: it is left to the caller, who knows where is written.
     """
@@ -166,8 +171,32 @@ def engine_errors(place: str) -> Iterator[None]:
         if getattr(exc, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
             raise
         lines = [line for line in _COLOURS.sub("", str(exc)).splitlines() if line.strip()]
+        if "JSON" in str(exc) and (damaged := next(filter(None, map(_damaged_line, files)), "")):
+            raise SourceError(damaged) from exc
         said = one_line((lines or [type(exc).__name__])[-1])[:_LONGEST_MESSAGE]  # above it may be a cluster's traceback
         raise SourceError(f"{place}: cannot be read ({said})") from exc
+
+
+def _damaged_line(path: str) -> str:
+    """Return file, number and text of the first line that is no JSON object, as an error; empty if there is none."""
+    if _form(path) != JSON_LINES or "://" in path:
+        return ""
+    with suppress(OSError, SourceError), opened_lines(Path(path)) as opened:
+        if opened.peek(1)[:1] == b"[":  # one array, which the engine reads as well
+            return ""
+        for number, line in numbered_lines(opened, _LONGEST_LINE):
+            if line.strip() and not _is_object(line):
+                text = one_line(line.decode(errors="replace"))
+                shown = f"{text[:_SHOWN_LENGTH]}{'…' * (len(text) > _SHOWN_LENGTH)}"
+                return f"{path}: line {number:,} cannot be read: it is no JSON object ({shown}); correct or remove it"
+    return ""
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line.removeprefix(b"\xef\xbb\xbf")), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 # The result: texts in files of bounded size, the members of clusters in one file.

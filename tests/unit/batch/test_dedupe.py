@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import random
@@ -105,6 +106,8 @@ def test_what_cannot_be_deduplicated_is_one_line_and_leaves_nothing(tmp_path: Pa
     (tmp_path / "columns.jsonl").write_text('{"a": 1, "b": "x"}\n', encoding="utf-8")
     (tmp_path / "broken.parquet").write_text("no parquet\n", encoding="utf-8")
     (tmp_path / "broken.jsonl").write_text('{"text": "x', encoding="utf-8")
+    (tmp_path / "third.jsonl").write_text('{"text": "x"}\n\n"y"\n{"text": "z"}\n', encoding="utf-8")
+    (tmp_path / "second.jsonl.gz").write_bytes(gzip.compress(b'{"text": "x"}\nnot ' + b"a" * 60))
     (tmp_path / "blank.jsonl").write_text('{"text": ""}\n', encoding="utf-8")
     (tmp_path / "nothing.jsonl").touch()
     (tmp_path / "other.csv").touch()
@@ -114,7 +117,14 @@ def test_what_cannot_be_deduplicated_is_one_line_and_leaves_nothing(tmp_path: Pa
     wrong: list[tuple[str, str, type[WorkerError], str]] = [
         ("columns.jsonl", "out", UsageError, "no column holds the text (text, content, body, maintext); found a, b"),
         ("broken.parquet", "out", SourceError, "broken.parquet: cannot be read"),
-        ("broken.jsonl", "out", SourceError, "broken.jsonl: cannot be read"),
+        ("broken.jsonl", "out", SourceError, "broken.jsonl: line 1 cannot be read: it is no JSON object ("),
+        ("third.jsonl", "out", SourceError, 'third.jsonl: line 3 cannot be read: it is no JSON object ("y")'),
+        (
+            "second.jsonl.gz",
+            "out",
+            SourceError,
+            f"second.jsonl.gz: line 2 cannot be read: it is no JSON object (not {'a' * 56}…)",
+        ),
         ("blank.jsonl", "out", SourceError, "every row is empty"),
         ("nothing.jsonl", "out", SourceError, "nothing.jsonl: is empty"),
         ("other.csv", "out", UsageError, "is neither Parquet nor JSON lines"),

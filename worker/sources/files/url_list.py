@@ -62,6 +62,14 @@ def is_url_list(text: str) -> bool:
     return bool(words) and all(word.lower().startswith(_WEB_SCHEMES) for word in words)
 
 
+def first_other_line(text: str) -> tuple[int, str]:
+    """Return the number and text of the first line that does not begin with a URL; 0 if there is none."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if (words := _COMMENT.sub("", line).split()) and not words[0].lower().startswith(_WEB_SCHEMES):
+            return number, line.strip()
+    return 0, ""
+
+
 def is_file_of_urls(file: Path) -> bool:
     """Return whether the first 64 kB of a file are a list of URLs; False if it cannot be read."""
     try:
