@@ -141,6 +141,8 @@ def test_an_export_goes_where_its_output_says(desk: Desk) -> None:
         ("export --from gestern", "--from gestern: no day or time; write 2026-01-31"),
         ("export --format parquet", "parquet goes into a file; name one with --output FILE"),
         ("export --output corpus.db", "is a part of the store itself"),
+        ("export --output nope/dir/a.jsonl", "nope/dir/a.jsonl: there is no folder nope/dir; make it first"),
+        ("export --output nope/dir --format text", "nope/dir: there is no folder nope; make it first"),
         ("release corpus.db", "is a part of the store itself"),
         ("release made --split a-b", "--split a-b: use letters, digits and _ only"),
         ("release made --shard-size big", "--shard-size big: not a size such as"),

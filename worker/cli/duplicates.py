@@ -16,6 +16,10 @@ from worker.errors import UsageError, install_hint
 from worker.models.browsing import UNDONE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from worker.models import DuplicateLink
     from worker.runs.fit_judge import FitReport
     from worker.storage.corpus.judge_model import UnsurePair
     from worker.storage.maintenance.manual_decisions import Rejudged
@@ -47,7 +51,6 @@ def duplicates(common: CommonOptions, output_format: str, everything: bool) -> N
     """
     if click.get_current_context().invoked_subcommand:  # `duplicates mark` and the like
         return
-    from worker.cli.render.tables import duplicate_record, print_duplicates
     from worker.storage.store import open_read_only
 
     settings = common.settings()
@@ -59,6 +62,59 @@ def duplicates(common: CommonOptions, output_format: str, everything: bool) -> N
             return
         for link in links:
             print_json(duplicate_record(link))
+
+
+def duplicate_record(link: DuplicateLink) -> dict[str, object]:
+    """Return a recognised copy as `duplicates --format jsonl` prints it."""
+    return {
+        "url": link.url,
+        "source": link.source,
+        "fetched_at": link.fetched_at.isoformat(),
+        "published_at": _iso(link.published_at),
+        "duplicate_of": link.duplicate_of,
+        "duplicate_of_url": link.duplicate_of_url,
+        "duplicate_of_fetched_at": _iso(link.duplicate_of_fetched_at),
+        "duplicate_of_published_at": _iso(link.duplicate_of_published_at),
+        "first_host": link.first_host,
+        "relation": link.relation.value,
+        "jaccard": round(link.jaccard, 4),
+        "containment": round(link.containment, 4),
+        "probability": None if link.probability is None else round(link.probability, 4),
+        "shared_words": link.shared_words,
+    }
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.isoformat() if when else None
+
+
+def _format_times(published_at: datetime | None, fetched_at: datetime | None) -> str:
+    from worker.cli.render.tables import format_time
+
+    return f"published {format_time(published_at)}, fetched {format_time(fetched_at)}"
+
+
+def print_duplicates(links: Iterable[DuplicateLink]) -> int:
+    """Print the recognised copies grouped by the exported text; return their number."""
+    from worker.cli.render.tables import console, escape_markup
+
+    out, kept = console(), None
+    rows = sorted(links, key=lambda link: (link.duplicate_of, link.id))
+    for link in rows:
+        if link.duplicate_of != kept:
+            kept = link.duplicate_of
+            out.print(f"[bold]{kept}  {escape_markup(link.duplicate_of_title)}[/]", soft_wrap=True)
+            out.print(f"  {escape_markup(link.duplicate_of_url)}", soft_wrap=True)
+            times = _format_times(link.duplicate_of_published_at, link.duplicate_of_fetched_at)
+            first = f"; first: {escape_markup(link.first_host)}" if link.first_host else ""
+            out.print(f"  {times}{first}", soft_wrap=True)
+        figures = f"jaccard {link.jaccard:.2f}, containment {link.containment:.2f}, {link.shared_words:,} shared words"
+        out.print(f"    {link.id}  {link.relation.value}: {figures}", soft_wrap=True)
+        out.print(f"      {escape_markup(link.title)}", soft_wrap=True)
+        out.print(f"      {escape_markup(link.url)}", soft_wrap=True)
+        out.print(f"      {_format_times(link.published_at, link.fetched_at)}", soft_wrap=True)
+    out.print(f"{len(rows):,} recognised")
+    return len(rows)
 
 
 @click.command(epilog=examples("duplicates mark 12 40 --same", "duplicates mark --original 12"))

@@ -127,6 +127,7 @@ _ANY_HEADER = re.compile(r"\s*\[(?!\s*sources\s*\.)")
 _NOT_EDITABLE = "the configuration cannot be edited the way it is written; edit its sources by hand"
 _NON_NAME_CHARACTERS = re.compile(r"[^a-z0-9]+")
 _FILE_EXTENSION = re.compile(r"\.(?:rss|xml|html?|aspx?|php|atom|json)\Z")
+_IP_ADDRESS = re.compile(r"[\d.]+")  # of version 4; its parts name no site
 _GENERIC_NAMES = frozenset(["rss", "feed", "feeds", "rss-feed", "home", "trang-chu", "index", "atom", "sitemap", ""])
 """Parts of feed addresses that do not distinguish the feeds of a site."""
 
@@ -148,8 +149,13 @@ def name_for(url: str, taken: Collection[str]) -> str:
     so on. Parts are cut to 40 characters, within the 100 that the schema allows.
     """
     host = urls.site_of(url)
-    site = _slug(host if host.startswith("[") else host.partition(".")[0])[:40] or "feed"  # "[": an IPv6 address
-    segments = [_slug(_FILE_EXTENSION.sub("", part)) for part in urlsplit(url).path.lower().split("/")]
+    parts = urlsplit(url)
+    if host.startswith("[") or _IP_ADDRESS.fullmatch(parts.hostname or ""):
+        host = parts.netloc.rpartition("@")[2]
+    else:
+        host = host.partition(".")[0]
+    site = _slug(host)[:40] or "feed"
+    segments = [_slug(_FILE_EXTENSION.sub("", part)) for part in parts.path.lower().split("/")]
     section = next((part for part in reversed(segments) if part not in _GENERIC_NAMES), "")
     names = [site, f"{site}-{section[:40]}"] if section else [site]
     free = next((name for name in names if name not in taken), None)

@@ -60,28 +60,23 @@ def open_export(output: str | None, *, compress: bool = True) -> Iterator[Binary
 @contextmanager
 def open_export_folder(target: Path) -> Iterator[Path]:
     """Yield a new folder that becomes `target` when the block succeeds; raises UsageError if it cannot be written."""
-    with _as_usage_error(str(target), "folder"), _parents_of(target), atomic_folder(target) as made:
+    _require_folder(target)
+    with _as_usage_error(str(target), "folder"), atomic_folder(target) as made:
         yield made
 
 
 @contextmanager
 def _local_file(target: Path) -> Iterator[BinaryIO]:
-    with _as_usage_error(str(target), "--output"), _parents_of(target), open_output(target) as file:
+    _require_folder(target)
+    with _as_usage_error(str(target), "--output"), open_output(target) as file:
         yield file
 
 
-@contextmanager
-def _parents_of(target: Path) -> Iterator[None]:
-    """Make the folders that a target is in; those that were missing are deleted again if the block fails."""
-    missing = [folder for folder in target.parents if not folder.exists()]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except BaseException:
-        for folder in missing:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
+def _require_folder(target: Path) -> None:
+    """Raise UsageError if the folder that a target is in is missing: a mistyped path makes no folders."""
+    with suppress(PermissionError):  # what follows reports it
+        if not target.parent.exists():
+            raise UsageError(f"{target}: there is no folder {target.parent}; make it first")
 
 
 @contextmanager

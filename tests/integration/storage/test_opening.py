@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import subprocess
 import sys
@@ -114,6 +115,15 @@ def test_a_path_below_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused() -> None:
     with pytest.raises(StoreError, match=r"cannot be (opened|made)"):
         open_store("sqlite:////proc/self/corpus.db", parameters=PARAMETERS)
+
+
+def test_a_folder_that_may_not_be_opened_names_folder_and_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(StoreError, match=r"user \d+ may not open folder data \(Permission denied\): let user \d+ read"):
+        engine.connect("sqlite:///data/corpus.db")
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,8 @@ def test_any_source_of_any_list_can_be_taken_out_alone(listed: list[str], data: 
         ("http://_bao.vn/f", (), "bao"),
         ("http://-.vn/f", (), "feed"),
         ("http://[2001:db8::1]/f", (), "2001-db8-1"),
-        ("http://192.0.2.7/f", (), "192"),
+        ("http://192.0.2.7/f", (), "192-0-2-7"),
+        ("http://127.0.0.1:8080/rss/tin.xml", (), "127-0-0-1-8080"),
         ("http://báo.vn/f", (), "xn-bo-mia"),
     ],
 )

@@ -132,10 +132,10 @@ def test_the_same_texts_and_options_give_the_same_bytes_and_the_manifest_names_t
     texts = [stored(number, source=f"s{number % 3}|") for number in range(1, 20)]
 
     write(tmp_path / "one", texts)
-    manifest = write(tmp_path / "two" / "deep", iter(texts))
+    manifest = write(tmp_path / "two", iter(texts))
 
     found = files(tmp_path / "one")
-    assert found == files(tmp_path / "two" / "deep")
+    assert found == files(tmp_path / "two")
     listed = json.loads(found.pop("manifest.json"))
     assert listed == manifest
     assert {name: record["sha256"] for name, record in listed["files"].items()} == {
@@ -231,7 +231,7 @@ def test_nothing_is_left_of_a_release_that_fails(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / "deep" / "er" / "new", interrupted(), since)
+        write(tmp_path / "new", interrupted(), since)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -7,10 +7,9 @@ from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from worker.cli.render.tables import STATE_ORDER, corpus_equation, format_time, poll_record
+from worker.cli.render.tables import STATE_ORDER, FittingTable, corpus_equation, format_time, poll_record
 from worker.config.load import mask_url
 from worker.config.schema import Settings
 from worker.config.sources import SourceSettings
@@ -197,18 +196,19 @@ def _backfill_line(backfill: BackfillStatus) -> Text:
     )
 
 
-def _counts(figures: StoreStats) -> Table:
+def _counts(figures: StoreStats) -> FittingTable:
     """Return the table of candidates by state: in all, and within the last hour and day."""
     rows = {"in all": {"discovered": sum(figures.counts.values()), **{s.value: n for s, n in figures.counts.items()}}}
     for span, counts in sorted(figures.recent.items()):
         rows[f"last {format_duration(span)}"] = dict(counts)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("")
-    for name in _COUNT_COLUMNS[:-1]:
-        table.add_column("found" if name == "discovered" else name, justify="right")
-    for name, counts in rows.items():
-        table.add_row(name, *(f"{counts.get(each, 0):,}" for each in _COUNT_COLUMNS[:-1]))
-    return table
+    names = _COUNT_COLUMNS[:-1]
+    return FittingTable(
+        names=("", *("found" if name == "discovered" else name for name in names)),
+        rows=[(label, *(f"{counts.get(each, 0):,}" for each in names)) for label, counts in rows.items()],
+        right=("found", *names),
+        gap=1,
+        turned=True,
+    )
 
 
 def _rejections(figures: StoreStats) -> Iterator[Text]:
@@ -230,28 +230,25 @@ def _sources(
     warned = [pair for pair in sources if _warnings(pair[1], now=now)]
     well = [pair for pair in sources if not _warnings(pair[1], now=now)]
     rows = {pair[1].name: _cells(*pair, settings, now=now) for pair in sources}
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows.values(), strict=True)]
     for title, group in (("with trouble", warned), ("in order" if warned else "", well)):
         if not group:
             continue
         if title:
             yield _line(f"{title}:", style="bold")
-        yield _source_table([rows[source.name] for _, source in group], widths)
+        yield FittingTable(
+            names=_COLUMNS,
+            rows=[rows[source.name] for _, source in group],
+            right=_NUMERIC_COLUMNS,
+            dropped=("every", "yield", "brought", "found", "next"),
+            least={"source": 20},
+            gap=1,
+            beside=[*rows.values()],
+        )
         for _, source in group:
             lines = (_line(f"{source.name}: {warning}", style="red") for warning in _warnings(source, now=now))
             yield from (Padding(each, (0, 0, 0, 2)) for each in lines)
         if title and group is warned and well:
             yield ""
-
-
-def _source_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Table:
-    """Return a table of sources; `widths` makes both tables of the page line up."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True)
-    for name, width in zip(_COLUMNS, widths, strict=True):
-        table.add_column(name, justify="right" if name in _NUMERIC_COLUMNS else "left", no_wrap=True, min_width=width)
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def _cells(configured: SourceSettings, source: SourceStats, settings: Settings, *, now: datetime) -> Sequence[str]:

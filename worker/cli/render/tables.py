@@ -7,21 +7,25 @@ through `escape_markup` before rich prints it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from worker.cli.base import print_json
 from worker.config.types import format_duration
 from worker.logs import escape
-from worker.models import AuditReport, DuplicateLink, SourceState, State
+from worker.models import AuditReport, SourceState, State
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
+    from worker.config.sources import SourceSettings
     from worker.runs.backfill import BackfillReport
     from worker.runs.discover_sources import SuggestedSource
     from worker.runs.doctor import CheckedSource
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
 
 _MARKUP: Final = re.compile(r"\\+|\[")
+_NARROWEST: Final = 8  # characters of a cut column, below which it says nothing; chosen
 # The order of states in every output: what was stored, what was not and why, and what is still waiting.
 STATE_ORDER = (
     State.STORED,
@@ -64,10 +69,75 @@ class ResultConsole(Console):
         raise  # noqa: PLE0704 - rich calls this from its `except BrokenPipeError`
 
 
-def console() -> ResultConsole:
-    """Return the console for results; without a terminal it is 200 columns wide, so that few lines wrap."""
+def console(*, width: int = 200) -> ResultConsole:
+    """Return the console for results; without a terminal it is at least 200 columns wide, so that few lines wrap."""
     found = ResultConsole(highlight=False, emoji=False)
-    return found if found.is_terminal else ResultConsole(highlight=False, emoji=False, width=200)
+    return found if found.is_terminal else ResultConsole(highlight=False, emoji=False, width=max(width, 200))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittingTable:
+    """A table with one line a row, whatever the width.
+
+    Where it is too wide, columns are left out in the order of `dropped` until those in `least` have so many characters;
+    then these are cut, `file` at its beginning. With `turned`, columns become rows instead. Columns are wide enough for
+    the rows in `beside`, too.
+    """
+
+    names: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: Collection[str] = ()
+    dropped: Sequence[str] = ()
+    least: Mapping[str, int] = field(default_factory=dict)
+    gap: int = 2
+    turned: bool = False
+    beside: Sequence[Sequence[str]] = ()
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        """Yield the table as it fits."""
+        table = Table(box=None, pad_edge=False, padding=(0, self.gap, 0, 0), show_header=True)
+        if self.turned and self.width() > options.max_width:
+            table.show_header = False
+            for name, *cells in zip(self.names, *self.rows, strict=True):
+                table.add_row(Text(name, style="bold"), *(Text(escape(cell), justify="right") for cell in cells))
+        else:
+            widths = self._fit(options.max_width)
+            for name, width in widths.items():
+                table.add_column(name, "", no_wrap=True, width=width, justify="right" if name in self.right else "left")
+            for row in self.rows:
+                cells = {name: escape(cell) for name, cell in zip(self.names, row, strict=True)}
+                table.add_row(*(Text(_cut(cells[name], width, name)) for name, width in widths.items()))
+        yield table
+
+    def width(self) -> int:
+        """Return the width of the whole table."""
+        return self._total(self._widths())
+
+    def _widths(self) -> dict[str, int]:
+        columns = zip(self.names, *self.rows, *self.beside, strict=True)
+        return {column[0]: max(cell_len(escape(cell)) for cell in column) for column in columns}
+
+    def _total(self, widths: Mapping[str, int]) -> int:
+        return sum(widths.values()) + self.gap * (len(widths) - 1)
+
+    def _fit(self, width: int) -> dict[str, int]:
+        """Return the columns that are shown, with their widths."""
+        widths = self._widths()
+        for name in self.dropped:
+            if self._total({each: min(size, self.least.get(each, size)) for each, size in widths.items()}) > width:
+                del widths[name]
+        while self.least and self._total(widths) > width:
+            name = max(self.least, key=lambda each: widths[each] - self.least[each])
+            if widths[name] <= _NARROWEST:
+                break
+            widths[name] -= 1
+        return widths
+
+
+def _cut(cell: str, width: int, name: str) -> str:
+    if cell_len(cell) <= width:
+        return cell
+    return f"…{set_cell_size(cell[::-1], width - 1)[::-1]}" if name == "file" else f"{set_cell_size(cell, width - 1)}…"
 
 
 def print_ingest_summary(report: IngestReport, *, stopped_by: int) -> None:
@@ -104,21 +174,18 @@ def print_backfill_summary(report: BackfillReport, *, dry_run: bool, stopped_by:
         out.print(f"{stopped}: {waiting}run the same command again to resume")
 
 
-def _counts_table(record: Mapping[str, object]) -> Table:
-    """Return a table with one column for each state."""
+def _counts_table(record: Mapping[str, object]) -> FittingTable:
+    """Return a table with one column for each state; it fits into 79 columns."""
     names = ("discovered", *(state.value for state in STATE_ORDER))
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))  # fits into 79 columns
-    for name in names:
-        table.add_column(name, justify="right")
-    table.add_row(*(str(record[name]) for name in names))
-    return table
+    return FittingTable(names=names, rows=[[str(record[name]) for name in names]], right=names, gap=1, turned=True)
 
 
 def _poll_table(report: IngestReport) -> Table:
     """Return a table of the polled sources, with the entries found, the new ones, and the result."""
     table = Table(box=None, pad_edge=False)
     for name in ("source", "found", "new", "result"):  # found: entries in the source; new: those never seen before
-        table.add_column(name, justify="right" if name in {"found", "new"} else "left", overflow="fold")
+        is_number = name in {"found", "new"}
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=name != "result")
     for name, source in report.sources.items():
         table.add_row(escape_markup(name), str(source.found), str(source.new), escape_markup(source.result))
     return table
@@ -130,35 +197,45 @@ def print_source_table(settings: Settings, states: Mapping[str, SourceState], *,
     if as_json:
         print_json([{**source.model_dump(mode="json"), **poll_record(state)} for source, state in rows])
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("name", "kind", "enabled", "every", "last poll", "next poll", "found", "error", "url"):
-        table.add_column(name, overflow="fold")
-    for source, state in rows:
-        every, paused = state.interval or source.every or settings.schedule.every, not source.enabled
-        table.add_row(
-            source.name,
-            source.kind,
-            "paused" if paused else "yes",
-            format_duration(every),
-            format_time(state.polled_at),
-            "-" if paused else format_time(state.due_at),
-            str(state.found),
-            "-" if paused else escape_markup(state.error) or "-",
-            escape_markup(source.url or source.path),
-        )
-    console().print(table)
+    table = FittingTable(
+        names=("name", "kind", "enabled", "every", "last poll", "next poll", "found", "error", "url"),
+        rows=[_source_cells(source, state, settings) for source, state in rows],
+        dropped=("found", "every", "next poll", "kind", "enabled", "last poll"),
+        least={"name": 16, "error": 12, "url": 30},
+    )
+    console(width=table.width()).print(table)
+
+
+def _source_cells(source: SourceSettings, state: SourceState, settings: Settings) -> Sequence[str]:
+    every, paused = state.interval or source.every or settings.schedule.every, not source.enabled
+    return (
+        source.name,
+        source.kind,
+        "paused" if paused else "yes",
+        format_duration(every),
+        format_time(state.polled_at),
+        "-" if paused else format_time(state.due_at),
+        str(state.found),
+        "-" if paused else state.error or "-",
+        source.url or source.path,
+    )
 
 
 def print_seed_files(files: Sequence[SeedFileRecord]) -> None:
     """Print the files of the seed corpus with their counts."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("rows", "imported", "copies", "refused"):
-        table.add_column(name, justify="right")
-    table.add_column("file", overflow="fold")
+    counts = ("rows", "imported", "copies", "refused")
+    table = FittingTable(
+        names=(*counts, "file"),
+        rows=[(*(f"{getattr(each, name):,}" for name in counts), each.name) for each in files],
+        right=counts,
+        dropped=("refused", "copies"),
+        least={"file": 30},
+    )
+    out = console(width=table.width())
+    out.print(table)
     for each in files:
-        counts = (f"{count:,}" for count in (each.rows, each.imported, each.copies, each.refused))
-        table.add_row(*counts, escape_markup(each.name) + ("" if each.finished else " (not read to its end)"))
-    console().print(table)
+        if not each.finished:
+            out.print(f"{escape_markup(each.name)}: not read to its end", soft_wrap=True)
 
 
 def poll_record(state: SourceState) -> dict[str, object]:
@@ -204,55 +281,6 @@ def print_audit(books: AuditReport) -> None:
 def corpus_equation(*, texts: int, articles: int, seeds: int) -> str:
     """Return the line that relates the exported texts to the stored articles and seeds."""
     return f"{texts:,} texts = {articles:,} articles + {seeds:,} seeds - {articles + seeds - texts:,} not exported"
-
-
-def duplicate_record(link: DuplicateLink) -> dict[str, object]:
-    """Return a recognised copy as `duplicates --format jsonl` prints it."""
-    return {
-        "url": link.url,
-        "source": link.source,
-        "fetched_at": link.fetched_at.isoformat(),
-        "published_at": _iso(link.published_at),
-        "duplicate_of": link.duplicate_of,
-        "duplicate_of_url": link.duplicate_of_url,
-        "duplicate_of_fetched_at": _iso(link.duplicate_of_fetched_at),
-        "duplicate_of_published_at": _iso(link.duplicate_of_published_at),
-        "first_host": link.first_host,
-        "relation": link.relation.value,
-        "jaccard": round(link.jaccard, 4),
-        "containment": round(link.containment, 4),
-        "probability": None if link.probability is None else round(link.probability, 4),
-        "shared_words": link.shared_words,
-    }
-
-
-def _iso(when: datetime | None) -> str | None:
-    return when.isoformat() if when else None
-
-
-def _format_times(published_at: datetime | None, fetched_at: datetime | None) -> str:
-    return f"published {format_time(published_at)}, fetched {format_time(fetched_at)}"
-
-
-def print_duplicates(links: Iterable[DuplicateLink]) -> int:
-    """Print the recognised copies grouped by the exported text; return their number."""
-    out, kept = console(), None
-    rows = sorted(links, key=lambda link: (link.duplicate_of, link.id))
-    for link in rows:
-        if link.duplicate_of != kept:
-            kept = link.duplicate_of
-            out.print(f"[bold]{kept}  {escape_markup(link.duplicate_of_title)}[/]", soft_wrap=True)
-            out.print(f"  {escape_markup(link.duplicate_of_url)}", soft_wrap=True)
-            times = _format_times(link.duplicate_of_published_at, link.duplicate_of_fetched_at)
-            first = f"; first: {escape_markup(link.first_host)}" if link.first_host else ""
-            out.print(f"  {times}{first}", soft_wrap=True)
-        figures = f"jaccard {link.jaccard:.2f}, containment {link.containment:.2f}, {link.shared_words:,} shared words"
-        out.print(f"    {link.id}  {link.relation.value}: {figures}", soft_wrap=True)
-        out.print(f"      {escape_markup(link.title)}", soft_wrap=True)
-        out.print(f"      {escape_markup(link.url)}", soft_wrap=True)
-        out.print(f"      {_format_times(link.published_at, link.fetched_at)}", soft_wrap=True)
-    out.print(f"{len(rows):,} recognised")
-    return len(rows)
 
 
 def placement_before(place: Rejudged | VerdictChange) -> str:
@@ -308,20 +336,14 @@ def suggestion_record(proposal: SuggestedSource) -> dict[str, object]:
 
 def print_checks(checked: Sequence[CheckedSource]) -> None:
     """Print the result of checking each source as a table, and below it the problems found and what to do."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("name", "kind", "result", "entries", "newest", "overlap"):
-        table.add_column(name, overflow="fold", justify="right" if name in {"entries", "overlap"} else "left")
-    for each in checked:
-        result, entries = each.result, each.result.entries
-        table.add_row(
-            escape_markup(result.source.name),
-            result.source.kind,
-            each.finding.level.value,
-            str(entries),
-            format_time(result.newest)[:16],
-            f"{each.overlap:.0%}" if entries else "-",
-        )
-    out = console()
+    table = FittingTable(
+        names=("name", "kind", "result", "entries", "newest", "overlap"),
+        rows=[_check_cells(each) for each in checked],
+        right=("entries", "overlap"),
+        dropped=("overlap", "kind"),
+        least={"name": 20},
+    )
+    out = console(width=table.width())
     out.print(table)
     for each in checked:
         if remark := _remark(each):
@@ -330,6 +352,18 @@ def print_checks(checked: Sequence[CheckedSource]) -> None:
                     f"{escape_markup(each.result.source.name)}: {escape_markup(remark)}", (0, 0, 0, 2), expand=False
                 )
             )
+
+
+def _check_cells(checked: CheckedSource) -> Sequence[str]:
+    result, entries = checked.result, checked.result.entries
+    return (
+        result.source.name,
+        result.source.kind,
+        checked.finding.level.value,
+        str(entries),
+        format_time(result.newest)[:16],
+        f"{checked.overlap:.0%}" if entries else "-",
+    )
 
 
 def _remark(checked: CheckedSource) -> str:

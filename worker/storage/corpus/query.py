@@ -124,6 +124,12 @@ def parse_query(query: str, *, filters: Iterable[tuple[str, str]] = ()) -> Query
     return reader.query()
 
 
+def _empty_filter(name: str, value: str) -> str:
+    """Return the name of a filter without a value (`source:`, `from:""`); empty if the part is none."""
+    written = (name if not value else value.removesuffix(":") if value.endswith(":") and not name else "").lower()
+    return written if written in _LABELS | _DATES else ""
+
+
 class _QueryReader:
     """Collects the parts of a query."""
 
@@ -141,6 +147,8 @@ class _QueryReader:
             self._add_label(lower, value, is_excluded=is_excluded)
         elif lower in _DATES and value and not is_excluded:
             self._add_date(lower, value)
+        elif empty := _empty_filter(name, value):
+            self._notes.append(f"the filter {empty}: is empty and was ignored; write {empty}:VALUE without a blank")
         else:
             self._add_words(f"{name} {value}", is_excluded=is_excluded)
 

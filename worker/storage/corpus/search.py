@@ -14,7 +14,9 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import chain
+from operator import or_
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, text
@@ -163,12 +165,14 @@ class _Matcher:
                 yield token
             last = token
 
-    def places(self, text: str) -> list[tuple[int, int]]:
-        """Return where the phrases of the query are in a text, in order."""
+    def places(self, text: str) -> list[tuple[tuple[int, int], int]]:
+        """Return where the phrases of the query are in a text, in order, each with the bits of its words."""
         hits = self.read(text)
         starts = ((phrase, start) for phrase in self.phrases for start in hits.starts(phrase))
         numbers = {start + step for phrase, start in starts for step in range(len(phrase))}
-        return word_places(text, [hits.spots[number] for number in sorted(numbers)])
+        ordered = sorted(numbers)
+        found = word_places(text, [hits.spots[number] for number in ordered])
+        return list(zip(found, (hits.at[number] for number in ordered), strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,18 +232,19 @@ class _Ranked:
             language=row.language,
             published_at=row.published_at,
             fetched_at=row.fetched_at,
-            title=_marked(row.title, matcher.places(row.title), 0, len(row.title)),
+            title=_marked(row.title, [place for place, _ in matcher.places(row.title)], 0, len(row.title)),
             snippet=_snippet(row.text, matcher.places(row.text)),
         )
 
 
-def _snippet(value: str, places: Sequence[tuple[int, int]]) -> tuple[Passage, ...]:
-    """Return the part of a text with the most different hits, and of equals the first."""
+def _snippet(value: str, hits: Sequence[tuple[tuple[int, int], int]]) -> tuple[Passage, ...]:
+    """Return the part of a text with the most different words of the query, and of equals the first."""
+    places = [place for place, _ in hits]
     starts = [start for start, _ in places]
 
     def variety(place: int) -> int:
         last = bisect_left(starts, starts[place] + _SNIPPET - _BEFORE_HIT)
-        return len({value[start:end].casefold() for start, end in places[place:last]})
+        return reduce(or_, (bits for _, bits in hits[place:last]), 0).bit_count()
 
     best = max(range(len(places)), key=lambda place: (variety(place), -place), default=None)
     first = max(0, starts[best] - _BEFORE_HIT) if best is not None else 0

@@ -117,6 +117,10 @@ def _check_file(url: URL, *, create: bool) -> None:
     path = Path(str(url.database))
     try:
         missing = not path.exists()
+    except PermissionError as error:
+        user, store = os.geteuid(), describe_url(url)
+        message = f"store {store}: user {user} may not open folder {path.parent} ({error.strerror})"
+        raise StoreError(f"{message}: let user {user} read and write there, or choose another [store] url") from error
     except OSError as error:
         message = f"store {describe_url(url)[:100]}: no file can be called that ({error.strerror})"
         raise StoreError(f"{message}: choose another [store] url") from error

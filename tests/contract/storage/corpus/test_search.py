@@ -111,6 +111,8 @@ def test_no_query_is_an_error(filled: Store) -> None:
 def test_what_was_ignored_is_said(store: Store) -> None:
     assert "is no date" in store.reader.search("from:yesterday").notes[0]
     assert "at least one word" in store.reader.search("-duong").notes[0]
+    for query in ("source:", 'Source:""', "from:", "source: bao"):
+        assert "is empty and was ignored" in store.reader.search(query).notes[0], query
 
 
 def test_titles_order_and_number_decide_the_rank(filled: Store) -> None:
@@ -131,6 +133,17 @@ def test_hits_are_marked_in_the_title_and_in_a_part_of_the_text(store: Store) ->
     shown = "".join(piece.text for piece in hit.snippet)
     assert "tuyến <b>đường sắt</b> đô thị" in shown
     assert shown.startswith("… ") and shown.endswith(" …") and len(shown) < 260
+
+
+def test_the_part_with_the_most_words_of_the_query_is_shown(store: Store) -> None:
+    """Several spellings of one word are one word."""
+    apart = "xưa nay " * 200
+    save(store, 1, "Tin", f"đường và dương và đương {apart} một đường rồi sắt {apart} đường")
+    store.index_queued_texts()
+
+    snippet = store.reader.search("duong sat").hits[0].snippet
+
+    assert [each.text for each in snippet if each.is_hit] == ["đường", "sắt"]
 
 
 def test_copies_are_found_under_the_text_that_is_exported(store: Store) -> None:
