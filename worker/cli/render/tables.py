@@ -105,8 +105,8 @@ class FittingTable:
             for name, width in widths.items():
                 table.add_column(name, "", no_wrap=True, width=width, justify="right" if name in self.right else "left")
             for row in self.rows:
-                cells = {name: escape(cell) for name, cell in zip(self.names, row, strict=True)}
-                table.add_row(*(Text(_cut(cells[name], width, name)) for name, width in widths.items()))
+                by_name = {name: escape(cell) for name, cell in zip(self.names, row, strict=True)}
+                table.add_row(*(Text(_cut(by_name[name], width, name)) for name, width in widths.items()))
         yield table
 
     def width(self) -> int:
