@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
@@ -130,3 +131,47 @@ def test_the_samples_can_be_removed(tmp_path: Path, by: str) -> None:
     assert counted["articles"] == removed["articles"] == 12
     assert json.loads(desk.run("seeds", "list", "--json").out) == []
     assert desk.run("audit", "--json").record()["seeds"] == 0
+
+
+def test_what_was_exported_is_known_in_every_form_and_doubles_nothing(tmp_path: Path) -> None:
+    desk = Desk(folder=tmp_path)
+    desk.configure()
+    seeds = tmp_path / "seeds"
+    seeds.mkdir()
+    raw = [f"{story(n)} \n" for n in range(1, 4)]
+    address = "https://mot.example/2"
+    rows = [{"title": f"Tựa {n}", "text": text, "url": address if n else ""} for n, text in enumerate(raw[:2])]
+    (seeds / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (seeds / "ba.txt").write_text(f" Tựa 2\t\n\n{raw[2]}", encoding="utf-8")
+    first = desk.run("seeds", "import", "--json").record()
+    texts = {(row["title"], row["text"]) for row in desk.run("export").records()}
+    for words in (("x.jsonl",), ("x.csv",), ("x.parquet", "--copies"), ("texts", "--format", "text")):
+        assert desk.run("export", "--output", *words).status == 0
+    assert desk.run("release", "corpus").status == 0
+    variants = {
+        "blank.jsonl": [f"\ufeff \n{text}\u00a0\n\n" for text in raw],
+        "nfd.jsonl": [unicodedata.normalize("NFD", text) for text in raw],
+        "lines.jsonl": [text.replace("\n", "\r\n") for text in raw],
+        "titled.jsonl": [f"Tựa {n}\n{text}" for n, text in enumerate(raw)],
+    }
+    for name, varied in variants.items():
+        (tmp_path / name).write_text("\n".join(json.dumps({"text": text}) for text in varied), encoding="utf-8")
+    (tmp_path / "bare").mkdir()
+    for n, text in enumerate(raw):
+        (tmp_path / "bare" / f"{n}.txt").write_text(f"\n{text}", encoding="utf-8")
+
+    forms = ("x.jsonl", "x.csv", "x.parquet", "texts", "corpus", "bare", *variants)
+    became = {form: desk.run("seeds", "import", form, "--json").record() for form in forms}
+    (seeds / "a.jsonl").touch()
+    again = desk.run("seeds", "import", "seeds", "x.jsonl", "--json").record()
+
+    assert first["imported"] == 3
+    counts = {form: (of["imported"], of["copies"], of["known"], of["refused"]) for form, of in became.items()}
+    assert counts == dict.fromkeys(forms, (0, 0, 3, 0))
+    assert (again["imported"], again["known"]) == (0, 6)
+    assert [(row["title"], row["text"]) for row in desk.run("export").records()] == sorted(texts)
+    assert desk.run("audit").status == 0
+
+    (tmp_path / "other.txt").write_text(f"Tựa khác\n{raw[2]}", encoding="utf-8")
+    assert desk.run("seeds", "import", "other.txt", "--json").record()["copies"] == 1
+    assert desk.run("seeds", "remove", "seeds/a.jsonl", "--json").record()["articles"] == 0

@@ -48,10 +48,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeds, "_CHUNKS_AHEAD", 1)
 
 
-def write(folder: Path) -> str:
+def write(folder: Path, *, name: str = "x.jsonl", end: str = "") -> str:
     """Write rows with a text of its own each, and one without a text."""
-    texts = [f"Bài {number}. {' '.join(f'{number}{word}' for word in range(40))}." for number in range(ROWS)]
-    path = folder / "x.jsonl"
+    texts = [f"Bài {number}. {' '.join(f'{number}{word}' for word in range(40))}.{end}" for number in range(ROWS)]
+    path = folder / name
     path.write_text("\n".join(json.dumps({"text": text}) for text in ["", *texts]), encoding="utf-8")
     return str(path)
 
@@ -120,6 +120,30 @@ def test_a_file_is_read_again_only_if_it_or_the_settings_changed(store: Store, t
     assert (other.files, other.imported, other.known) == (1, 0, ROWS)
     assert (renamed.imported, renamed.known) == (0, ROWS)
     assert [(file.name, file.imported) for file in store.seeds.count_files()] == [(str(moved), ROWS)]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_texts_that_are_stored_are_known_by_other_bytes_also_after_a_kill(
+    store: Store, tmp_path: Path, is_gone: bool
+) -> None:
+    path, trimmed = write(tmp_path, end=" \n"), write(tmp_path, name="e.jsonl")
+    add(store, path)
+    if is_gone:
+        Path(path).unlink()
+
+    with pytest.raises(StoreError):
+        add(store, trimmed, fail_at=3)
+    resumed = add(store, trimmed)
+    write(tmp_path, name="e.jsonl", end="\n")
+    changed = add(store, trimmed)
+    write(tmp_path, name="e.jsonl", end=" \n")
+    back = add(store, trimmed)
+    add(store, write(tmp_path, end=" \n"), options=SeedOptions(clean=False))
+
+    assert [(each.imported, each.known, each.refused) for each in (resumed, changed, back)] == [(0, ROWS, 1)] * 3
+    assert (store.reader.audit().seeds, store.reader.audit().problems) == (ROWS, ())
+    assert {file.name: file.imported for file in store.seeds.count_files()} == {path: ROWS, trimmed: ROWS}
 
 
 def test_a_seed_on_which_a_process_dies_costs_itself_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,10 @@ class BulkInsert:
         self._ids = _article_ids(self.connection, len(self.new))
         self._special = _stored_or_marked(self.connection, [each.article.canonical_url for each in self.new])
 
+    def near(self, new: Iterable[PreparedSeed]) -> set[int]:
+        """Return the stored articles that share index keys with these."""
+        return {match.article_id for each in new for match in index.rank(self._postings, each.fingerprint)}
+
     def add(self, prepared: PreparedSeed) -> int:
         """Insert an article, now or with the next ones, and return its id."""
         article_id, keys = next(self._ids), index.keys_of(prepared.fingerprint)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, case, delete, exists, func, insert, or_, select, update
 
-from worker.charset.characters import sha256_of
+from worker.charset.characters import clean_line, sha256_of
 from worker.models import PreparedSeed, Seed
 from worker.storage.corpus.settling import lock_articles
 from worker.storage.db.codec import storable
@@ -21,15 +22,19 @@ from worker.storage.queue.hosts import FORGOTTEN, tombstone_of
 from worker.storage.seeds.bulk import COPIES, VALUES_AT_ONCE, BulkInsert, SeedJudge
 
 _SHAS: Final[Any] = bindparam("shas", expanding=True)
-_KNOWN = (
+_IDS: Final[Any] = bindparam("ids", expanding=True)
+_STORED = (
     select(
-        SEEDS.c.id, SEEDS.c.sha256, SEEDS.c.file_id, SEEDS.c.row, SEEDS.c.article_id, ARTICLES.c.url, SEED_FILES.c.stamp
+        *(SEEDS.c.id, SEEDS.c.sha256, SEEDS.c.file_id, SEEDS.c.article_id, SEED_FILES.c.stamp),
+        *(ARTICLES.c.url, ARTICLES.c.title, ARTICLES.c.sha256.label("text_sha256")),
     )
     .join(ARTICLES, ARTICLES.c.id == SEEDS.c.article_id)
     .outerjoin(SEED_FILES, SEED_FILES.c.id == SEEDS.c.file_id)
-    .where(SEEDS.c.sha256.in_(_SHAS))
     .order_by(SEEDS.c.id)
 )
+_GIVEN = SEEDS.alias("given")
+_KNOWN = _STORED.where(SEEDS.c.article_id.in_(select(_GIVEN.c.article_id).where(_GIVEN.c.sha256.in_(_SHAS))))
+_NEAR = _STORED.where(SEEDS.c.sha256.in_(select(_GIVEN.c.sha256).where(_GIVEN.c.article_id.in_(_IDS))))
 _PLACES_OF_KEYS = (
     select(ARTICLES.c.canonical_url, SEEDS.c.file_id, SEED_FILES.c.stamp)
     .join(SEEDS, SEEDS.c.article_id == ARTICLES.c.id)
@@ -152,7 +157,7 @@ def known_seeds(connection: Connection, seeds: Sequence[Seed]) -> list[bool]:
 
 
 def _known(connection: Connection, shas: Collection[str]) -> defaultdict[str, list[Any]]:
-    """Return the places of seeds by the hash of their text, oldest first."""
+    """Return every place of the seeds with these hashes of their text, by the hash, oldest first."""
     found: defaultdict[str, list[Any]] = defaultdict(list)
     for some in batched(shas, VALUES_AT_ONCE):
         for row in connection.execute(_KNOWN, {"shas": some}):
@@ -166,6 +171,47 @@ def _same_seed(seed: Seed, known: Sequence[Any]) -> Any | None:
     A text under two addresses is two seeds. A row that had no address before is the same seed when it gets one.
     """
     return next((each for each in known if not seed.url or each.url == seed.url or each.url.startswith("seed:")), None)
+
+
+class _KnownTexts:
+    """The seeds whose article has the text of a new one, although the bytes they were made of differ.
+
+    The text is what `export` writes: without blank ends, in one form of characters and line ends, perhaps cleaned.
+    The hashes of texts have no index, so only seeds that share index keys with a new one are compared; and, as a key
+    leads to a bounded number of articles, those with the same bytes as one of these.
+    """
+
+    def __init__(self, connection: Connection, near: Iterable[int]) -> None:
+        self.places: defaultdict[str, list[Any]] = defaultdict(list)
+        for some in batched(near, VALUES_AT_ONCE):
+            for row in connection.execute(_NEAR, {"ids": some}):
+                self.add(row)
+
+    def add(self, place: Any) -> None:
+        """Add the place of a seed that was stored."""
+        self.places[place.text_sha256].append(place)
+
+    def find(self, new: PreparedSeed) -> Any | None:
+        """Return the place of a seed with the text of this one, if possible with its title; see `_same_seed`."""
+        same = [
+            place
+            for text, title in _titles_by_text(new).items()
+            for place in self.places.get(text, ())
+            if title is None or clean_line(place.title) == title
+        ]
+        return _same_seed(new.seed, sorted(same, key=lambda place: place.title != new.article.title))
+
+
+def _titles_by_text(new: PreparedSeed) -> dict[str, str | None]:
+    """Return the hashes of the texts by which a seed is known, each with the title that must agree, None if any may.
+
+    The first line of a text file is its title, and of a row's text it may be. A text that was exported is known by its
+    bytes as well, even if it would be cleaned now.
+    """
+    article, is_file = new.article, new.seed.row is None
+    whole = f"{article.title}\n{article.text}" if is_file else article.text
+    first, _, below = whole.partition("\n")
+    return {sha256_of(below): clean_line(first), sha256_of(whole): None, new.seed.sha256: None}
 
 
 def add_seeds(
@@ -182,19 +228,24 @@ def add_seeds(
     )
     seeds = [*batch.known, *(each.seed for each in batch.new)]
     known = _known(connection, {seed.sha256 for seed in seeds})
+    added = BulkInsert(connection, batch.new, judge=judge, now=now)
+    unknown = (each for each in batch.new if _same_seed(each.seed, known[each.seed.sha256]) is None)
+    texts = _KnownTexts(connection, added.near(unknown))
     places = _Places(connection, batch.file_id, frozenset(gone), now)
+    places.note(chain(*known.values(), *texts.places.values()))
     for seed in batch.known:
         same = _same_seed(seed, known[seed.sha256])
         if same is not None:
             places.add_to(same, seed)
-    added = BulkInsert(connection, batch.new, judge=judge, now=now)
     forgotten = _forgotten(connection, batch.new)
     for each in batch.new:
-        same = _same_seed(each.seed, known[each.seed.sha256])
+        same = _same_seed(each.seed, known[each.seed.sha256]) or texts.find(each)
         if same is not None:
             places.add_to(same, each.seed)
         elif each.seed.name not in forgotten:
-            known[each.seed.sha256].append(places.add_new(each, added.add(each)))
+            place = places.add_new(each, added.add(each))
+            known[each.seed.sha256].append(place)
+            texts.add(place)
     added.flush()
     places.flush()
     _save_progress(connection, batch, refused=batch.refused + len(forgotten), now=now)
@@ -258,6 +309,8 @@ class _NewPlace:
     file_id: int
     article_id: int
     url: str
+    title: str
+    text_sha256: str
     stamp: str = "new"
 
 
@@ -268,36 +321,40 @@ class _Places:
         self.added = 0
         self._connection, self._file_id, self._gone, self._now = connection, file_id, gone, now
         self._rows: list[dict[str, Any]] = []
-        self._here: set[tuple[str, int]] = set()
+        self._here: set[int] = set()
+
+    def note(self, stored: Iterable[Any]) -> None:
+        """Note which articles have a stored place in this file."""
+        self._here.update(each.article_id for each in stored if each.file_id == self._file_id)
 
     def add_new(self, prepared: PreparedSeed, article_id: int) -> _NewPlace:
         """Add the place of a new article."""
         seed, article = prepared.seed, prepared.article
         self.added += 1
         self._add(seed, article_id, raw=None if article.text == seed.raw or seed.page else seed.raw)
-        return _NewPlace(file_id=self._file_id, article_id=article_id, url=article.url)
+        return _NewPlace(
+            file_id=self._file_id,
+            article_id=article_id,
+            url=article.url,
+            title=article.title,
+            text_sha256=article.sha256,
+        )
 
     def add_to(self, same: Any, seed: Seed) -> None:
         """Add a place to a stored seed, or move it here if its file is gone; nothing changes if it has this place."""
-        if same.file_id == self._file_id or (seed.sha256, same.article_id) in self._here:
+        if same.article_id in self._here:
             return
         if same.file_id is None or same.file_id in self._gone or not same.stamp:
-            self._here.add((seed.sha256, same.article_id))
+            self._here.add(same.article_id)
             moved = {"file_id": self._file_id, "row": seed.row, "name": _name_of(seed)}
             self._connection.execute(update(SEEDS).where(SEEDS.c.id == same.id).values(moved))
             fewer = update(SEED_FILES).where(SEED_FILES.c.id == same.file_id, SEED_FILES.c.rows > 0)
             self._connection.execute(fewer.values(rows=SEED_FILES.c.rows - 1))
-        elif not self._is_here(seed.sha256, same.article_id):
+        else:
             self._add(seed, same.article_id, raw=None)
 
-    def _is_here(self, sha256: str, article_id: int) -> bool:
-        here = select(SEEDS.c.id).where(
-            SEEDS.c.sha256 == sha256, SEEDS.c.file_id == self._file_id, SEEDS.c.article_id == article_id
-        )
-        return self._connection.execute(here).first() is not None
-
     def _add(self, seed: Seed, article_id: int, *, raw: str | None) -> None:
-        self._here.add((seed.sha256, article_id))
+        self._here.add(article_id)
         values = {"name": _name_of(seed), "sha256": seed.sha256, "raw": raw, "article_id": article_id}
         self._rows.append({**values, "imported_at": self._now, "file_id": self._file_id, "row": seed.row})
 
