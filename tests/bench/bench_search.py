@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -49,18 +50,29 @@ KINDS = ("one word", "two words", "four words", "phrase", "minus", "month")
 def main(arguments: list[str]) -> None:
     """Fill, search, settle, and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_search", description=__doc__)
-    parser.add_argument("--url", default="")
-    parser.add_argument("--articles", type=int, default=100_000)
+    add_store_options(parser)
     parser.add_argument("--queries", type=int, default=600)
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        url = options.url or f"sqlite:///{Path(folder) / 'corpus.db'}"
-        with open_store(url, parameters=Deduper().parameters) as store:
-            began = time.perf_counter()
-            added = fill(store, options.articles)
-            tell(f"{added:,} articles added in {time.perf_counter() - began:.0f} s, {size(store)}")
-            measure_searches(store, options.queries)
-            measure_settles(store)
+    with tempfile.TemporaryDirectory() as folder, filled_store(options, Path(folder)) as store:
+        measure_searches(store, options.queries)
+        measure_settles(store)
+
+
+def add_store_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which store is filled, and how far."""
+    parser.add_argument("--url", default="")
+    parser.add_argument("--articles", type=int, default=100_000)
+
+
+@contextmanager
+def filled_store(options: argparse.Namespace, folder: Path) -> Iterator[Store]:
+    """Open the store of the options, one in a folder if none is named, and fill it."""
+    url = options.url or f"sqlite:///{folder / 'corpus.db'}"
+    with open_store(url, parameters=Deduper().parameters) as store:
+        began = time.perf_counter()
+        added = fill(store, options.articles)
+        tell(f"{added:,} articles added in {time.perf_counter() - began:.0f} s, {size(store)}")
+        yield store
 
 
 def tell(line: str) -> None:

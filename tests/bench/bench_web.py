@@ -21,11 +21,10 @@ from pathlib import Path
 import httpx
 from sqlalchemy import select
 
-from tests.bench.bench_search import SOURCES, fill, size, tell
+from tests.bench.bench_search import SOURCES, add_store_options, filled_store, tell
 from worker.clock import SystemClock
 from worker.config.load import load_settings
 from worker.config.schema import WebSettings
-from worker.dedupe.judge import Deduper
 from worker.models import Health
 from worker.runs.pages import CorpusPages
 from worker.runs.reading import Browser
@@ -64,15 +63,12 @@ class HastyClock(SystemClock):
 def main(arguments: list[str]) -> None:
     """Fill, read every page, and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_web", description=__doc__)
-    parser.add_argument("--url", default="")
-    parser.add_argument("--articles", type=int, default=100_000)
+    add_store_options(parser)
     parser.add_argument("--times", type=int, default=20)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        url = options.url or f"sqlite:///{Path(folder) / 'corpus.db'}"
-        with open_store(url, parameters=Deduper().parameters) as store:
-            added = fill(store, options.articles)
-            tell(f"{added:,} articles added, {size(store)}")
+        with filled_store(options, Path(folder)) as store:
+            url = store.reader.database.url.render_as_string(hide_password=False)
         config = Path(folder) / "worker.toml"
         sources = (
             f'[[sources]]\nname = "s{each}"\nkind = "feed"\nurl = "https://h{each}.example/rss"\n'

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import SequenceMatcher
@@ -55,22 +56,25 @@ def find_substitutions(text: PreparedText, other: PreparedText, similarity: Simi
     found = numbers = renamed = 0
     for gap in similarity.alignment.gaps:
         here, there = _entities_in(ours.numbers, gap.ours), _entities_in(theirs.numbers, gap.theirs)
-        codes = _codes_in(text, gap.ours), _codes_in(other, gap.theirs)
         is_substitution = _is_substitution(gap, text, other)
         renamed += is_substitution and may_be_renamed and _is_renamed(text, other, gap)
-        if all(codes):
-            count = min(len(codes[0]), len(codes[1]))
-            clashing = max(0, count - len(set(codes[0]) & set(codes[1])))
+        if (codes := _codes_in(text, gap.ours)) and (other_codes := _codes_in(other, gap.theirs)):
+            count, clashing = _compare_rows(codes, other_codes)
         elif is_substitution:
             count, clashing = 1, int(_numbers_clash(here, there))
         elif _is_row(here, gap.ours) and _is_row(there, gap.theirs):
-            count = min(len(here), len(there))
-            clashing = max(0, count - len({each.key for each in here} & {each.key for each in there}))
+            count, clashing = _compare_rows([each.key for each in here], [each.key for each in there])
         else:
             continue
         found += count
         numbers += clashing
     return Substitutions(substitutions=found, numbers=numbers, renamed=renamed)
+
+
+def _compare_rows(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> tuple[int, int]:
+    """Return how many places two rows have in common, and at how many of them at least they differ."""
+    count = min(len(ours), len(theirs))
+    return count, max(0, count - len(set(ours) & set(theirs)))
 
 
 def _is_row(numbers: list[Entity], words: range) -> bool:
@@ -127,9 +131,13 @@ def _numbers_clash(ours: list[Entity], theirs: list[Entity]) -> bool:
 
 def _codes_in(text: PreparedText, words: range) -> list[str]:
     """Return some words of a text if all of them are codes: answers of a test, grades, model numbers. Else none."""
-    where = text.words
-    found = [where.text[where.starts[each] : where.ends[each]] for each in words]
-    return found if all(map(_CODE.fullmatch, found)) else []
+    where, found = text.words, list[str]()
+    for place in words:
+        word = where.text[where.starts[place] : where.ends[place]]
+        if not _CODE.fullmatch(word):
+            return []
+        found.append(word)
+    return found
 
 
 def _has_own_subject(text: PreparedText, other: PreparedText) -> bool:

@@ -109,10 +109,11 @@ def judge(
     text = _published_text(article, prepare_text)
     heads = [_compare_neighbour(text, neighbour, prepare_text) for neighbour in neighbours if _worth_judging(neighbour)]
     found = [_judge_neighbour(article, text, match, heads, criteria) for match in heads]
+    open_clusters = _open_clusters(heads, found, criteria)
     members = [
         _compare_neighbour(text, neighbour, prepare_text)
         for neighbour in neighbours
-        if neighbour.cluster in _open_clusters(heads, found, criteria) and not _worth_judging(neighbour)
+        if neighbour.cluster in open_clusters and not _worth_judging(neighbour)
     ]
     found += _joined_members(article, text, members, heads, criteria)
     considered = sorted(found, key=_closeness)

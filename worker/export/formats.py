@@ -171,12 +171,10 @@ FORMATS: Final[Mapping[str, ExportFormat]] = MappingProxyType(
         "warc": ExportFormat(write=_write_pages, items_of=_pages_of, noun="pages", streams=True, ending=".warc.gz"),
     }
 )
+"""The formats by name; the command's choices and the tests are made from this table."""
 
 
 def format_of(output: str) -> str:
     """Return the format that the ending of a name asks for, `jsonl` if it is of none."""
     bare = output.lower().removesuffix(".gz").removesuffix(".zst")
     return next((name for name in FORMATS if bare.endswith(f".{name}")), "jsonl")
-
-
-"""The formats by name; the command's choices and the tests are made from this table."""

@@ -286,7 +286,7 @@ class _OwnReading:
     @property
     def running(self) -> Sequence[str]:
         """The running text that no step removed for a reason."""
-        doubtful = (piece for box in self.removed_by_name for piece in filter(None, sentences_in(box)))
+        doubtful = (piece for box in self.removed_by_name for piece in sentences_in(box))
         return [*(block.text for block in self.left), *doubtful]
 
 

@@ -98,19 +98,19 @@ def count_running_text(element: HtmlElement) -> int:
 
 
 def sentences_in(element: HtmlElement) -> Iterator[str]:
-    """Yield the pieces of running text in an element, blanks collapsed; an empty one for what is mostly blanks."""
+    """Yield the pieces of running text in an element, blanks collapsed."""
     for part in element.iter("*"):
-        text, tail, tag = part.text, part.tail, part.tag
-        # Most pieces are too short even with their blanks; this runs for every element of a page.
-        if text and len(text) >= MIN_SENTENCE_CHARS and tag != "a" and tag not in NON_TEXT_TAGS:
-            yield _sentence(text)
-        if tail and len(tail) >= MIN_SENTENCE_CHARS and part is not element and tag not in NON_TEXT_TAGS:
-            yield _sentence(tail)
+        if part.tag in NON_TEXT_TAGS:
+            continue
+        if part.tag != "a" and (sentence := _sentence(part.text)):
+            yield sentence
+        if part is not element and (sentence := _sentence(part.tail)):
+            yield sentence
 
 
 def _sentence(piece: str | None) -> str:
     """Return a piece of text with its blanks collapsed, an empty string if it is too short to be running text."""
-    if not piece or len(piece) < MIN_SENTENCE_CHARS:
+    if not piece or len(piece) < MIN_SENTENCE_CHARS:  # most are too short even with their blanks
         return ""
     flat = " ".join(piece.split())
     return flat if len(flat) >= MIN_SENTENCE_CHARS else ""

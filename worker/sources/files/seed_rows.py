@@ -92,9 +92,7 @@ class SeedReader:
         if len(body) > MAX_SEED_BYTES:
             return InputProblem(where=where, why=f"the text is larger than {MAX_SEED_BYTES:,} bytes; split it")
         identity, url = values.get("id"), _text(values.get("url"))
-        if (
-            isinstance(identity, float) and identity.is_integer()
-        ):  # whole numbers beside empty cells, as pandas has them
+        if isinstance(identity, float) and identity.is_integer():  # pandas has whole numbers beside empty cells so
             identity = int(identity)
         return Seed(
             name=f"{file.label}#{row}",
