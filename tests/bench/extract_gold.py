@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def vietnamese() -> Iterator[Gold]:
     for path in sorted((DATA / "vi/html").glob("*.gz")):
         entry = gold.get(path.stem)
         if entry is None:
-            yield Gold(name=path.stem, url=f"https://{path.stem}.example/tin", markup=_markup(path), listing=True)
+            yield _listing(path)
             continue
         paragraphs = [entry["lead"], *entry["paragraphs"]] if entry["lead"] else entry["paragraphs"]
         yield Gold(
@@ -111,11 +112,11 @@ def wcxb() -> Iterator[Gold]:
     """Yield article and listing pages of all kinds of sites."""
     for path in sorted((DATA / "wcxb/html").glob("*.gz")):
         entry = json.loads((DATA / "wcxb/ground-truth" / f"{path.name.partition('.')[0]}.json").read_text("utf-8"))
-        truth = entry["ground_truth"]
+        truth, markup = entry["ground_truth"], _markup(path)
         yield Gold(
             name=path.stem,
-            url=entry.get("url") or _unknown(path),
-            markup=_markup(path),
+            url=entry.get("url") or _declared_address(path, markup),
+            markup=markup,
             title=truth["title"] or "",
             body=truth.get("main_content") or "",
             day=truth["publish_date"] or "",
@@ -123,8 +124,23 @@ def wcxb() -> Iterator[Gold]:
         )
 
 
-def _unknown(path: Path) -> str:
-    return f"https://{path.name.partition('.')[0]}.example/article"
+def _listing(path: Path) -> Gold:
+    markup = _markup(path)
+    return Gold(name=path.stem, url=_declared_address(path, markup), markup=markup, listing=True)
+
+
+_DECLARED = (
+    re.compile(rb"""<link[^>]+rel=["']?canonical["']?[^>]*?href=["']?(https?://[^"'> ]+)"""),
+    re.compile(rb"""<link[^>]+href=["']?(https?://[^"'> ]+)["']?[^>]*?rel=["']?canonical"""),
+    re.compile(rb"""<meta[^>]+og:url["'][^>]*?content=["'](https?://[^"']+)"""),
+    re.compile(rb"""<meta[^>]+content=["'](https?://[^"']+)["'][^>]*?og:url"""),
+)
+
+
+def _declared_address(path: Path, markup: bytes) -> str:
+    """Return the address that a page declares, and that of a saved file if it declares none."""
+    found = next(filter(None, (pattern.search(markup) for pattern in _DECLARED)), None)
+    return unescape(found[1].decode("utf-8")) if found else f"file:///{path.name.removesuffix('.gz')}"
 
 
 def vietnamese_more() -> Iterator[Gold]:
@@ -140,21 +156,18 @@ def other_languages() -> Iterator[Gold]:
 def _by_hand(folder: Path) -> Iterator[Gold]:
     gold = json.loads((folder / "gold.json").read_text("utf-8"))
     for path in sorted((folder / "html").glob("*.gz")):
-        entry = gold[path.name.removesuffix(".gz")]
+        entry, markup = gold[path.name.removesuffix(".gz")], _markup(path)
         lead = entry["lead"] or ""
         yield Gold(
             name=path.name.removesuffix(".html.gz"),
-            url=entry["url"] or _unknown(path),
-            markup=_markup(path),
+            url=entry["url"] or _declared_address(path, markup),
+            markup=markup,
             title=entry["title"] or "",
             lead=lead,
             body="\n".join(filter(None, (lead, *entry["paragraphs"]))),
             day=entry["published"] or "",
         )
-    for path in sorted((folder / "listings").glob("*.gz")):
-        yield Gold(
-            name=path.name, url=f"https://{path.name.partition('.')[0]}.example/", markup=_markup(path), listing=True
-        )
+    yield from map(_listing, sorted((folder / "listings").glob("*.gz")))
 
 
 def htmldate() -> Iterator[Gold]:

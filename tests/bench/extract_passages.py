@@ -43,7 +43,7 @@ class Outcome:
 
 def passages(folder: Path, say: Callable[[str], None]) -> None:
     """Print precision, recall and F1 of the passages for both, and the pages of which only the library has text."""
-    pages = list(_pages(folder))
+    pages = list(labelled_pages(folder))
     with Pool(len(os.sched_getaffinity(0)), initializer=_start) as pool:
         outcomes = list(pool.imap(_read_both, pages, chunksize=4))
     wanted, unwanted = sum(len(page.wanted) for page in pages), sum(len(page.unwanted) for page in pages)
@@ -59,7 +59,7 @@ def passages(folder: Path, say: Callable[[str], None]) -> None:
             say(f"    {page.page.name[:60]}: {mine.reason}")
 
 
-def _pages(folder: Path) -> Iterator[Labelled]:
+def labelled_pages(folder: Path) -> Iterator[Labelled]:
     """Yield the pages whose file is there, with an address that a crawler could have."""
     for url, entry in json.loads((folder / "evaldata.json").read_text("utf-8")).items():
         path = next((path for part in ("cache", "eval") if (path := folder / part / entry["file"]).is_file()), None)

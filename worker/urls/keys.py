@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
-from urllib.parse import SplitResult, parse_qs, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qs, parse_qsl, unquote, urlsplit
 
 from worker.urls.syntax import encode_query, has_public_suffix, normalise_host
 
@@ -319,3 +319,50 @@ def refresh_target(content: str) -> str | None:
         # Text after the closing quotation mark is no part of the URL.
         target = target[1:].partition(target[0])[0]
     return target.strip() or None
+
+
+# The shape of an address, by which extraction distinguishes articles from lists.
+
+_NUMBER = re.compile(r"\d+")
+_NUMBER_IN_QUERY = re.compile(r"(?:^|[=&])(\d+)(?=$|&)")
+# A year and a month in the path, with something under them: `/2011/09/11/gefallt-mir/`, not `/2011/09/`.
+_DATED = re.compile(r"/(?:19|20)\d{2}[/-]?(?:0[1-9]|1[0-2]|[1-9](?=[/-]))(?:[/-]?\d{1,2})?[/-][^/]*[^/\d]")
+_ENDING = re.compile(r"\.[a-zA-Z]{2,5}\Z")
+# Folders whose pages are lists of articles, and the further pages of a list.
+_LIST_FOLDER = re.compile(
+    r"/(?:categor(?:y|ies|ia|ie)|kategori[ae]?|tags?|etiquetas?|topi[ck]s?|themen?|temas?|sections?|rubri(?:k|que)|authors?"
+    r"|hub|chu-de|chuyen-muc|chuyen-de|the-loai|tu-khoa|su-kien)/[^/]|/page/\d+/?\Z",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressShape:
+    """The letters of an address's slug, the digits of its longest number, and whether it has a day or a list's folder.
+
+    A slug is measured in letters, not in words: `thi-truong-chung-khoan` has four words and is a section.
+    """
+
+    slug_letters: int
+    digits: int
+    is_dated: bool = False
+    is_in_list: bool = False
+
+
+# A saved page without an address: as typical articles have.
+_UNKNOWN_ADDRESS = AddressShape(slug_letters=25, digits=1)
+
+
+def address_shape(url: str) -> AddressShape:
+    """Return the shape of an address, that of a typical article's for an unknown one (an empty string)."""
+    if not url:
+        return _UNKNOWN_ADDRESS
+    parts = urlsplit(url)
+    segments = [_ENDING.sub("", segment) for segment in unquote(parts.path).rstrip("/").split("/")[-2:]]
+    numbers = [number for segment in segments for number in _NUMBER.findall(segment)]
+    return AddressShape(
+        slug_letters=max(sum(map(str.isalpha, segment)) for segment in segments),
+        digits=max(map(len, (*numbers, *_NUMBER_IN_QUERY.findall(parts.query))), default=0),
+        is_dated=_DATED.search(parts.path) is not None,
+        is_in_list=_LIST_FOLDER.search(parts.path) is not None,
+    )

@@ -73,6 +73,7 @@ def test_a_home_page_is_no_article() -> None:
     assert reason_of(news_page(body=body), url="https://bao.example/") == "listing"
 
 
+ANY_LENGTH = ExtractRules(min_words=20, languages=())
 HEADLINE = "Lãi suất giảm nhưng doanh nghiệp nhỏ vẫn khó vay"
 
 
@@ -101,6 +102,39 @@ SECTIONS = {
 @pytest.mark.parametrize("kind", SECTIONS)
 def test_section_pages_are_no_articles(kind: str) -> None:
     assert reason_of(news_page(body=SECTIONS[kind]), rules=ExtractRules(min_words=20, languages=())) == "listing"
+
+
+SECTION_ADDRESSES = (
+    "/thi-truong-chung-khoan.chn",
+    "/kinh-doanh.htm",
+    "/thoi-su/chinh-tri-c46.html",
+    "/category/business/",
+    "/tag/xuat-khau-gao-sang-nhat/",
+    "/chu-de/dai-hoi-the-thao-sinh-vien.htm",
+    "/khoa-hoc-cong-nghe/chuyen-doi-so",
+    "/thoi-su/page/2",
+)
+FOOTER = f"<footer><p>Cơ quan chủ quản của tòa soạn đặt tại thành phố. {TEASER}</p></footer>"
+
+
+@pytest.mark.parametrize("path", SECTION_ADDRESSES)
+def test_a_section_page_is_a_listing_under_any_address_of_a_section(path: str) -> None:
+    head = '<meta property="og:type" content="article">'
+    body = listing_body(4).replace("Kinh tế", "Thị trường chứng khoán") + sidebar() + FOOTER
+    page = news_page(head=head, body=body, title="Thị trường chứng khoán")
+
+    assert reason_of(page, url=f"https://bao.example{path}") == "listing"
+
+
+@pytest.mark.parametrize("path", ["/tin", "/news/lai-suat", "/2.html", "/?p=12", "/gioi-thieu", "/lai-suat-vay-von"])
+@pytest.mark.parametrize("count", [20, 60])
+def test_a_short_article_without_metadata_is_an_article_under_a_short_address(path: str, count: int) -> None:
+    paragraphs = "".join(f"<p>{paragraph}</p>" for paragraph in PARAGRAPHS[:2])
+    body = f"<main><h1>{HEADLINE}</h1>{paragraphs}</main>{sidebar(count)}"
+
+    text = read(news_page(body=body, title=HEADLINE), url=f"https://bao.example{path}", rules=ANY_LENGTH).text
+
+    assert text.split("\n")[-2:] == list(PARAGRAPHS[:2])
 
 
 def test_a_declared_collection_is_no_article() -> None:

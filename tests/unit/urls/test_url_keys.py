@@ -22,6 +22,7 @@ from worker.urls import (
     same_site,
     trusted_canonical,
 )
+from worker.urls.keys import AddressShape, address_shape
 
 SAME = [
     ("https://x.vn/a-1234.html", "http://x.vn/a-1234.html"),
@@ -165,3 +166,24 @@ def test_a_key_too_long_for_an_index_is_refused_however_short_the_url_was(make: 
 def test_what_is_written_like_an_address_of_the_web() -> None:
     assert all(map(is_web_address, ("https://báo.example/a", "http://[::1]/")))
     assert not any(map(is_web_address, ("http://[", "https://", "ftp://a.example/", "bai.html", "")))
+
+
+@pytest.mark.parametrize(
+    ("url", "shape"),
+    [
+        ("https://x.vn/thi-truong-chung-khoan.chn", AddressShape(slug_letters=19, digits=0)),
+        ("https://x.vn/thoi-su/chinh-tri-c46.html", AddressShape(slug_letters=9, digits=2)),
+        ("https://x.vn/a/gia-vang-20221224084259560.htm", AddressShape(slug_letters=7, digits=17)),
+        ("https://x.vn/bai-viet-dai/8123", AddressShape(slug_letters=10, digits=4)),
+        ("https://x.vn/c?loai=bom&id=812", AddressShape(slug_letters=1, digits=3)),
+        ("https://x.vn/%C4%91%C6%B0a-tin", AddressShape(slug_letters=6, digits=0)),
+        ("https://x.vn/2011/09/11/lu-lut/", AddressShape(slug_letters=5, digits=2, is_dated=True)),
+        ("https://x.vn/2011/09/", AddressShape(slug_letters=0, digits=4)),
+        ("https://x.vn/tag/lua/", AddressShape(slug_letters=3, digits=0, is_in_list=True)),
+        ("https://x.vn/lua/page/2", AddressShape(slug_letters=4, digits=1, is_in_list=True)),
+        ("https://x.vn/tag", AddressShape(slug_letters=3, digits=0)),
+        ("https://x.vn", AddressShape(slug_letters=0, digits=0)),
+    ],
+)
+def test_the_shape_of_an_address(url: str, shape: AddressShape) -> None:
+    assert address_shape(url) == shape

@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log2
-from urllib.parse import urlsplit
 
 from lxml.html import HtmlElement
 
@@ -28,7 +27,7 @@ from worker.extract.main_text.text_blocks import (
     own_places,
 )
 from worker.urls import is_home
-from worker.urls.keys import is_specific
+from worker.urls.keys import AddressShape, address_shape
 
 # Teasers: blocks that announce other pages, each in a small box with a linked headline.
 
@@ -166,69 +165,80 @@ def _is_in(element: HtmlElement, boxes: set[HtmlElement] | frozenset[HtmlElement
     return element in boxes or any(ancestor in boxes for ancestor in element.iterancestors())
 
 
-# The score: a logistic regression over pages that declare themselves no article and show signs of a list, 716 of them
-# articles and 112 listings, and 9 generated listings. Fitted on the hosts of one half and tried on those of the other,
-# then the other way round, 6 of the 716 articles and 89 of the 112 listings (46 of 55, 43 of 57) are above the
-# threshold, among them all 19 of news sites. Ridge .3.
+# The score: a logistic regression over pages that declare themselves no article and show signs of a list. The weights
+# are printed by `python -m tests.bench.fit_listings`; docs/extract.md says what was measured.
 
 _PRICE = re.compile(r"[$€£¥₫₹]\s?\d|\d\s?(?:€|₫|USD|EUR|zł|kr)\b")
-_NUMBERED = re.compile(r"(?:^|[=&])\d{4,}(?:$|&)")
-# A year and a month in the path, with something under them: `/2011/09/11/gefallt-mir/`, not `/2011/09/`.
-_DATED = re.compile(r"/(?:19|20)\d{2}[/-](?:0?[1-9]|1[0-2])(?:[/-]\d{1,2})?[/-][^/]*[^/\d]")
-_ENDING = re.compile(r"\.[a-zA-Z]{2,5}\Z")
-LISTING_THRESHOLD = 0.55
+# In letters: a longer slug is no more typical of articles.
+_LONG_SLUG = 40
+LISTING_THRESHOLD = 0.35
 """Above 0, where articles and listings are equally likely: a lost article is worse than a listing too many."""
+_DECLARED_THRESHOLD = 2.0
+"""For pages that declare themselves articles but are mostly other pages' text. Chosen; articles reach 0.2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingFeatures:
-    """The features of the score.
+    """What the score is computed from.
 
     `other_pages_share` is the share of the text that announces other pages, `prices` the number of prices,
-    `has_article_url` whether the address may be an article's, `has_article_type` whether `og:type` is an article, and
-    `has_title_heading` whether the page's title is also a heading on it.
+    `has_article_type` whether `og:type` is an article, and `has_title_heading` whether the page's title is also a
+    heading on it.
     """
 
     flow: CardLayout
     other_pages_share: float
     prices: int
     is_home: bool
-    has_article_url: bool
+    address: AddressShape
     has_article_type: bool
     has_title_heading: bool
+
+    def terms(self) -> dict[str, float]:
+        """Return the terms of the score by name, without their weights."""
+        flow, address = self.flow, self.address
+        return {
+            "cards": _log2(flow.cards),
+            "share of words in cards": flow.words_in_cards / max(1, flow.words_in_cards + flow.words_outside),
+            # Long cards are sections of a text.
+            "words per card": _log2(flow.words_in_cards / max(1, flow.cards)),
+            "words side by side": _log2(flow.sibling_words),
+            "long paragraphs side by side": _log2(flow.sibling_paragraphs),
+            "share that announces other pages": self.other_pages_share,
+            "prices": _log2(self.prices),
+            "home page": self.is_home,
+            "og:type article": self.has_article_type,
+            "title is a heading": self.has_title_heading,
+            "letters of the slug": min(address.slug_letters, _LONG_SLUG) / 10,
+            "digits in the address": _log2(address.digits),
+            "day in the address": address.is_dated,
+            "folder of a list": address.is_in_list,
+        }
+
+
+_INTERCEPT = 1.90
+_WEIGHTS = {
+    "cards": 0.40,
+    "share of words in cards": 2.24,
+    "words per card": -0.46,
+    "words side by side": -0.46,
+    "long paragraphs side by side": -0.88,
+    "share that announces other pages": 2.07,
+    "prices": 0.65,
+    "home page": 1.76,
+    "og:type article": -0.92,
+    "title is a heading": -2.03,
+    "letters of the slug": -0.68,
+    "digits in the address": -0.54,
+    "day in the address": -2.06,
+    "folder of a list": 2.68,
+}
 
 
 def listing_score(features: ListingFeatures) -> float:
     """Return the log odds that a page is a listing rather than an article; 0 means equally likely."""
-    flow = features.flow
-    return (
-        1.14
-        + 0.50 * _log2(flow.cards)
-        + 2.59 * flow.words_in_cards / max(1, flow.words_in_cards + flow.words_outside)
-        # Long cards are sections of a text.
-        - 0.52 * _log2(flow.words_in_cards / max(1, flow.cards))
-        - 0.46 * _log2(flow.sibling_words)
-        - 0.72 * _log2(flow.sibling_paragraphs)
-        + 1.71 * features.other_pages_share
-        + 0.59 * _log2(features.prices)
-        + 2.08 * features.is_home
-        - 2.56 * features.has_article_url
-        - 1.05 * features.has_article_type
-        - 1.62 * features.has_title_heading
-    )
-
-
-def may_be_article_url(url: str) -> bool:
-    """Return whether an address may be an article's: it has a number, a day or a slug of words, or is unknown."""
-    if not url:
-        return True
-    parts = urlsplit(url)
-    last_two = (_ENDING.sub("", segment) for segment in parts.path.split("/")[-2:])
-    return (
-        any(map(is_specific, last_two))
-        or _DATED.search(parts.path) is not None
-        or _NUMBERED.search(parts.query) is not None
-    )
+    terms = features.terms()
+    return _INTERCEPT + sum(weight * terms[name] for name, weight in _WEIGHTS.items())
 
 
 def _log2(count: float) -> float:
@@ -243,7 +253,7 @@ _MIN_HEADLINE_LINK_CHARS = 25
 _MIN_HEADING_CHARS = 25
 # So many teasers, headline links or characters of link text are typical of listings.
 _MANY_TEASERS = 5
-_FEW_LINKS, _LINKS, _MANY_LINKS = 5, 10, 20
+_FEW_LINKS, _LINKS = 5, 10
 _MANY_LINKED_CHARS = 1_600
 # Shares of the text that announce other pages.
 _MOSTLY, _HALF, _MUCH = 0.8, 0.5, 0.4
@@ -271,7 +281,13 @@ class ListingSigns:
     is_collection: bool
     claims_article: bool
     is_typed_article: bool
+    features: ListingFeatures
     score: float
+
+    @property
+    def shows_list(self) -> bool:
+        """Whether there is any sign of a list: without one, the score is not used."""
+        return self.cards > 0 or self.links >= _FEW_LINKS or self.shares.other_pages_share > _MUCH
 
 
 def may_be_listing(document: Document, shares: TextShares) -> bool:
@@ -293,7 +309,7 @@ def gather_listing_signs(
         other_pages_share=shares.other_pages_share,
         prices=len(_PRICE.findall(_text_of(document))),
         is_home=home,
-        has_article_url=may_be_article_url(address),
+        address=address_shape(address),
         has_article_type=has_article_type,
         has_title_heading=has_title_heading,
     )
@@ -307,6 +323,7 @@ def gather_listing_signs(
         is_collection=not _COLLECTIONS.isdisjoint(document.json_ld.types),
         claims_article=document.claims_article,
         is_typed_article=has_article_type and has_title_heading,
+        features=features,
         score=listing_score(features),
     )
 
@@ -320,10 +337,8 @@ def reject_listing(signs: ListingSigns) -> None:
 def _listing_kind(signs: ListingSigns) -> str:
     """Return which kind of listing a page is, an empty string for an article."""
     shares = signs.shares
-    if signs.claims_article and signs.is_home and signs.links >= _MANY_LINKS and shares.other_pages_share > _HALF:
-        return "a home page"
-    is_list = signs.cards > 0 or signs.links >= _FEW_LINKS or shares.other_pages_share > _MUCH
-    if not signs.claims_article and is_list and signs.score > LISTING_THRESHOLD:
+    threshold = _DECLARED_THRESHOLD if signs.claims_article else LISTING_THRESHOLD
+    if signs.shows_list and signs.score > threshold:
         return "a home page" if signs.is_home else "a listing page"
     if signs.claims_article or signs.is_typed_article:
         # Templates of listing pages copy the declarations of articles; such a page has hardly any text of its own.
