@@ -216,6 +216,7 @@ class ListingFeatures:
         }
 
 
+# Fitted, as said above.
 _INTERCEPT = 1.90
 _WEIGHTS = {
     "cards": 0.40,
