@@ -90,17 +90,21 @@ def choose_head(
     measure_added: Callable[[], AddedText],
     original: str = "",
     reworded: bool = False,
+    outdated: bool = False,
 ) -> HeadChoice:
     """Decide whether a candidate replaces the head of the cluster that it joins by its `relation` to that head.
 
     `measure_added` returns what the candidate has beside the head; it is called only if that matters. `original` is
     `article` (the candidate) or `stored` (the head) if a person decided which of the two is the original. `reworded`
-    is true if two copies differ in their words.
+    is true if two copies differ in their words, `outdated` if the candidate has the text of an earlier version of the
+    head's page.
     """
     if original:
         return HeadChoice(is_head=original == "article", reason="a person said that it is the original")
     if candidate.is_seed != head.is_seed:
         return HeadChoice(is_head=candidate.is_seed, reason="a seed comes before what is fetched")
+    if outdated:
+        return HeadChoice(is_head=False, reason="its publisher has revised the text since")
     own = candidate.publisher == head.publisher
     if relation is Relation.REVISION:
         return _choose_newest(candidate, head)

@@ -6,7 +6,7 @@ the verdict. A verdict depends on the texts alone, not on the index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -43,7 +43,17 @@ from worker.dedupe.model import DuplicateModel, shipped_model, weights_from_text
 from worker.dedupe.prepared import PreparedText, prepare
 from worker.dedupe.similarity import Similarity, compare
 from worker.dedupe.tokenizer import NORMALISATION, SHINGLE
-from worker.models import Article, Comparison, Fingerprint, IndexParameters, Kind, Neighbour, Relation, Verdict
+from worker.models import (
+    EARLIER_VERSION,
+    Article,
+    Comparison,
+    Fingerprint,
+    IndexParameters,
+    Kind,
+    Neighbour,
+    Relation,
+    Verdict,
+)
 
 _SAME_ADDRESS = "same address"
 _MIN_SAME_ITEM_SHARE = 0.3
@@ -60,6 +70,7 @@ _MIN_WITH_HEAD = 0.01
 hand: it saves comparisons with clusters that have next to nothing in common with the article."""
 _BY_MEMBER = "one item with another text of the cluster"
 _REWRITES = frozenset({Relation.COPY, Relation.CONTAINS})
+_COPIES = frozenset({Relation.COPY, Relation.CONTAINED})
 _RANK = {
     Relation.REVISION: 0,
     Relation.COPY: 1,
@@ -100,8 +111,9 @@ def judge(
 ) -> Verdict:
     """Compare an article with the cluster heads among its neighbours and return the verdict of the closest relation.
 
-    If it is not one item with any of them, it is compared with the members as well that the index found.
-    `prepare_text` prepares a text and its title for comparison.
+    Earlier versions of a head's page count like the head: a copy of one is a copy of the page, however much the page
+    was revised since. If the article is one item with none of them, it is compared with the members as well that the
+    index found. `prepare_text` prepares a text and its title for comparison.
     """
     if not neighbours:
         return Verdict(relation=Relation.UNIQUE, head=True)
@@ -109,18 +121,21 @@ def judge(
     text = _published_text(article, prepare_text)
     heads = [_compare_neighbour(text, neighbour, prepare_text) for neighbour in neighbours if _worth_judging(neighbour)]
     found = [_judge_neighbour(article, text, match, heads, criteria) for match in heads]
-    open_clusters = _open_clusters(heads, found, criteria)
+    earlier = _earlier_versions(article, neighbours)
+    versions = [_compare_neighbour(text, each, prepare_text) for each in neighbours if each.id in earlier]
+    by_version = _joined_members(article, text, versions, heads, criteria, rule=EARLIER_VERSION)
+    open_clusters = frozenset() if by_version else _open_clusters(heads, found, criteria)
     members = [
-        _compare_neighbour(text, neighbour, prepare_text)
-        for neighbour in neighbours
-        if neighbour.cluster in open_clusters and not _worth_judging(neighbour)
+        _compare_neighbour(text, each, prepare_text)
+        for each in neighbours
+        if each.cluster in open_clusters and each.id not in earlier and not _worth_judging(each)
     ]
-    found += _joined_members(article, text, members, heads, criteria)
-    considered = sorted(found, key=_closeness)
+    by_member = _joined_members(article, text, members, heads, criteria, rule=_BY_MEMBER)
+    considered = sorted([*_with_versions(found, by_version, earlier), *by_member], key=_closeness)
     if not considered or considered[0].relation is Relation.UNIQUE:
         return Verdict(relation=Relation.UNIQUE, head=True, considered=tuple(considered))
     best = considered[0]
-    choice = _choose_head(article, text, best, [*heads, *members], keep=settings.keep)
+    choice = _choose_head(article, text, best, [*heads, *versions, *members], keep=settings.keep)
     return Verdict(
         relation=best.relation,
         head=choice.is_head,
@@ -134,6 +149,44 @@ def _worth_judging(neighbour: Neighbour) -> bool:
     # The members of a cluster are compared only if its head leaves the matter open: a chain of members would join
     # texts that are not alike.
     return neighbour.head or bool(neighbour.marked)
+
+
+def _earlier_versions(article: Article, neighbours: Sequence[Neighbour]) -> dict[int, int]:
+    """Return the earlier versions of the pages of heads, each with the id of the head; not those of the article's page.
+
+    A person's mark is on a page, so a marked version is compared like a head already.
+    """
+    heads = {each.cluster: each for each in neighbours if each.head}
+    pairs = ((each, heads[each.cluster]) for each in neighbours if each.cluster in heads and not _worth_judging(each))
+    return {each.id: head.id for each, head in pairs if _on_one_page(each, head) and not _on_one_page(article, head)}
+
+
+def _on_one_page(one: Article | Neighbour, other: Neighbour) -> bool:
+    """Return whether two texts are versions of one page: under the same canonical URL of the same publisher."""
+    return one.canonical_url == other.canonical_url and publisher_of(one.host) == publisher_of(other.host)
+
+
+def _with_versions(
+    found: Sequence[Comparison], by_version: Sequence[Comparison], head_of: Mapping[int, int]
+) -> list[Comparison]:
+    """Return the comparisons with heads and with versions of their pages by which an article joins a cluster.
+
+    Of a page that it would join by its newest version too, only the closer comparison counts, and an earlier version
+    only if the article is a copy of it.
+    """
+    joined = {each.article: each for each in found if each.relation in CLUSTER_RELATIONS}
+    pairs = [(each, joined.get(head_of[each.article])) for each in by_version]
+    closer = [
+        (each, head)
+        for each, head in pairs
+        if head is None or (each.relation in _COPIES and _resemblance(each) > _resemblance(head))
+    ]
+    replaced = {head.article for _, head in closer if head}
+    return [*(each for each in found if each.article not in replaced), *(each for each, _ in closer)]
+
+
+def _resemblance(comparison: Comparison) -> float:
+    return comparison.jaccard + comparison.containment
 
 
 def _open_clusters(
@@ -160,10 +213,12 @@ def _joined_members(
     members: Sequence[_ComparedNeighbour],
     heads: Sequence[_ComparedNeighbour],
     criteria: _Criteria,
+    *,
+    rule: str,
 ) -> list[Comparison]:
-    """Return the comparisons with the members of clusters that are one item with the article."""
+    """Return the comparisons with the members of clusters that are one item with the article, under a rule."""
     found = (_judge_neighbour(article, text, member, heads, criteria) for member in members)
-    return [replace(each, rule=_BY_MEMBER) for each in found if each.relation in CLUSTER_RELATIONS]
+    return [replace(each, rule=rule) for each in found if each.relation in CLUSTER_RELATIONS]
 
 
 def _published_text(item: Article | Neighbour, prepare_text: Callable[[str, str], PreparedText]) -> PublishedText:
@@ -209,8 +264,7 @@ def _classify(article: Article, text: PublishedText, match: _ComparedNeighbour, 
         return Classification(relation=Relation.UNIQUE, rule="marked different")
     if neighbour.marked == "same":
         return Classification(relation=containment_relation(similarity), rule="marked same")
-    same_publisher = publisher_of(neighbour.host) == publisher_of(article.host)
-    if same_publisher and neighbour.canonical_url == article.canonical_url:
+    if _on_one_page(article, neighbour):
         if similarity.shorter_coverage >= _MIN_SAME_ITEM_SHARE:
             return Classification(relation=Relation.REVISION, rule=_SAME_ADDRESS)
         return Classification(relation=Relation.UNIQUE, rule="another item under the same address")
@@ -270,7 +324,7 @@ def _without_common_text(
 def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
     """Return the sort key of comparisons: marks by people first, then the closest relation."""
     by_people = comparison.rule == "marked same"
-    return (not by_people, _RANK[comparison.relation], -comparison.jaccard - comparison.containment, comparison.article)
+    return (not by_people, _RANK[comparison.relation], -_resemblance(comparison), comparison.article)
 
 
 def _choose_head(
@@ -290,6 +344,7 @@ def _choose_head(
         measure_added=lambda: measure_addition(text.prepared, head.text.prepared, head.similarity),
         original=head.neighbour.original,
         reworded=head.similarity.ours.raw_share < _MAX_REWRITE_SHARE,
+        outdated=best.rule == EARLIER_VERSION and best.relation is not Relation.REVISION,
     )
 
 

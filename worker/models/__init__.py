@@ -9,6 +9,7 @@ matters), those of `Health` and `Comparison` are keys of JSON output.
 """
 
 from worker.models.articles import (
+    EARLIER_VERSION,
     FILTERED,
     ORIGIN_FIELDS,
     PAGE_FIELDS,
@@ -77,6 +78,7 @@ from worker.models.sources import (
 )
 
 __all__ = [
+    "EARLIER_VERSION",
     "FILTERED",
     "FORGOTTEN_SCHEME",
     "ORIGIN_FIELDS",

@@ -317,6 +317,10 @@ class Neighbour:
         )
 
 
+EARLIER_VERSION: Final = "one item with an earlier version of the page"
+"""The rule of a comparison by which an article joins the cluster of a page that was revised since."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """The exact similarity of the article being judged to one stored article, and the rule that decided.

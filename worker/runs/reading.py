@@ -18,6 +18,7 @@ from worker.config.load import load_settings
 from worker.config.schema import Settings
 from worker.errors import ConfigurationError, NotFoundError, UsageError
 from worker.models import (
+    EARLIER_VERSION,
     PAGE_FIELDS,
     ActivityCounts,
     Alarm,
@@ -59,8 +60,11 @@ class Decision:
 
     @property
     def rule(self) -> str:
-        """The rule that decided, in words."""
-        return rule_text(self.verdict)
+        """The rule that decided, in words; of an earlier version of a page also which one it was."""
+        text, best = _rule_text(self.verdict), self.verdict.best
+        if self.against is None or best is None or best.rule != EARLIER_VERSION:
+            return text
+        return f"{text} (version {self.against.revision})"
 
     @property
     def difference(self) -> Difference | None:
@@ -201,7 +205,7 @@ def format_rights(rights: Rights) -> str:
     return "; ".join(f"{name}: {value}" for name, value in signals.items() if value)
 
 
-def rule_text(verdict: Verdict) -> str:
+def _rule_text(verdict: Verdict) -> str:
     """Return the rule behind a verdict, the human mark that decided it, or how many articles were compared in vain."""
     if verdict.best:
         said_same = verdict.best.rule == "marked same"

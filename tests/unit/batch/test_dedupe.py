@@ -59,6 +59,10 @@ def corpus() -> list[dict[str, Any]]:
         add("\n".join([form, *as_text(f"mục {number}").split("\n")[:2]]))
     add("")
     random.Random(1).shuffle(rows)
+    prices = ("Giá vàng {} triệu, giá bạc {} triệu, giá dầu {} đô " + as_text("giá")).format
+    for numbers in ((61, 22, 33), (71, 32, 34)):
+        add(prices(*numbers), url="https://bao.example/revised")
+    add(prices(61, 22, 33))
     return rows
 
 
@@ -84,6 +88,7 @@ def test_the_clusters_are_those_of_the_online_worker(tmp_path: Path) -> None:
     heads = {number: number for number in online} | {each["member"]: each["head"] for each in members}
     assert heads == online
     assert len(set(heads.values())) < len(rows) - 10
+    assert online[len(rows) - 1] == len(rows) - 2
 
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert (report["rows"], report["empty"]) == (len(rows), 1)

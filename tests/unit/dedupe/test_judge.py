@@ -324,7 +324,7 @@ def test_a_publishers_repeat_of_its_own_story_is_a_copy() -> None:
 
 
 def test_members_are_verified_against_the_head_alone() -> None:
-    member = neighbour(STORY, number=2, cluster=1, head=False)
+    member = neighbour(STORY, number=2, cluster=1, head=False, url="https://third.example/2")
 
     assert judged(article(STORY), neighbour(OTHER), member).relation is Relation.UNIQUE
     assert judged(article(STORY), neighbour(STORY), member).considered[0].article == 1
@@ -343,10 +343,49 @@ def test_a_text_that_a_member_has_joins_its_cluster_if_the_head_leaves_that_open
     assert joined.best.rule == "one item with another text of the cluster"
 
 
+@pytest.mark.parametrize(
+    ("first", "newest", "copied"),
+    [
+        (STORY, [*STORY[:5], *prose(5, sentences=25)], STORY),
+        (STORY, [*STORY[:5], *prose(5, sentences=25)], STORY[:12]),
+        (STORY, [*STORY[:5], *prose(5, sentences=25)], [*STORY, *prose(6, sentences=3)]),
+        (STORY, [*STORY[:6], *prose(5, sentences=9)], edited(STORY, every=30)),
+        (STORY, STORY[:7], STORY),
+        (STORY, [*STORY, *prose(5, sentences=9)], STORY),
+        (f"Năm 5 người chết. {STORY[0]}", f"Năm 7 người chết. {STORY[0]}", f"Năm 5 người chết. {STORY[0]}"),
+    ],
+    ids=["rewritten", "cut", "framed", "edited", "shortened", "continued", "corrected"],
+)
+@pytest.mark.parametrize("own", [False, True], ids=["another paper", "the paper itself"])
+def test_a_copy_of_an_earlier_version_is_a_copy_of_the_page(
+    first: list[str] | str, newest: list[str] | str, copied: list[str] | str, own: bool
+) -> None:
+    stored = [neighbour(newest, number=2, cluster=1), neighbour(first, number=1, head=False)]
+    copy = article(copied, url=f"https://{'old' if own else 'new'}.example/other")
+
+    verdict = judged(copy, *stored, rules=DedupeSettings(keep="longest"))
+
+    assert verdict.best is not None
+    assert (verdict.best.article, verdict.best.rule) == (1, "one item with an earlier version of the page")
+    assert not verdict.head
+    assert own or verdict.reason == "its publisher has revised the text since"
+
+
+def test_a_version_that_the_newest_does_better_than_decides_nothing() -> None:
+    versions = [neighbour(STORY, number=2, cluster=1), neighbour(edited(STORY, every=9), number=1, head=False)]
+    elsewhere = neighbour(OTHER, number=2, cluster=1), neighbour(STORY, number=1, head=False, url="https://x.example/")
+
+    new = judged(article([*STORY, *prose(5, sentences=4)], url="https://old.example/1"), *versions)
+
+    assert [each.best.article for each in (judged(article(STORY), *versions), new) if each.best] == [2, 2]
+    assert (new.relation, new.head) == (Relation.REVISION, True)
+    assert judged(article(STORY), *elsewhere).relation is Relation.UNIQUE
+
+
 def test_another_use_of_the_heads_form_does_not_join_by_a_member() -> None:
     form = ("Giá vàng {} triệu, giá bạc {} triệu, giá dầu {} đô " + " ".join(prose(3, sentences=8))).format
     stored, later = neighbour(form(61, 22, 33)), article(form(71, 32, 33))
-    misprinted = neighbour(form(61, 32, 33), number=2, cluster=1, head=False)
+    misprinted = neighbour(form(61, 32, 33), number=2, cluster=1, head=False, url="https://third.example/2")
 
     assert judged(later, misprinted, stored).relation is Relation.TEMPLATE
 

@@ -13,7 +13,6 @@ from worker.runs.reading import (
     Decision,
     Difference,
     format_rights,
-    rule_text,
     shown_fields,
 )
 
@@ -72,7 +71,7 @@ def _decision_record(decision: Decision) -> dict[str, object]:
     return {
         "at": decision.at.isoformat(),
         "relation": decision.verdict.relation.value,
-        "rule": rule_text(decision.verdict),
+        "rule": decision.rule,
         "against": against.id if against else None,
         "against_url": against.article.url if against else None,
         "against_places": list(decision.places),
@@ -188,7 +187,7 @@ def _print_decision(decision: Decision) -> None:
 
     out, best = console(), decision.verdict.best
     if best is None or decision.against is None:
-        relation, rule = decision.verdict.relation.value, rule_text(decision.verdict)
+        relation, rule = decision.verdict.relation.value, decision.rule
         out.print(f"  {format_time(decision.at)}  judged [bold]{relation}[/]: {rule}")
         _print_comparisons(decision.verdict)
         return
@@ -196,7 +195,7 @@ def _print_decision(decision: Decision) -> None:
     out.print(f"  {format_time(decision.at)}  judged [bold]{decision.verdict.relation.value}[/] against {other.id}")
     for line in (other.article.title, other.article.url, *_format_places(decision.places)):
         out.print(f"    {escape_markup(line)}", soft_wrap=True)
-    out.print(f"    rule: {escape_markup(rule_text(decision.verdict))}")
+    out.print(f"    rule: {escape_markup(decision.rule)}")
     _print_comparisons(decision.verdict)
     if change := decision.difference:
         out.print(f"    changed: {change.words_added} words added, {change.words_removed} removed")
