@@ -123,12 +123,7 @@ def test_the_text_alone_is_printed_and_the_same_article_comes_back_from_every_fo
     [
         ("", ["extract", "-"], "standard input: found empty; expected addresses (one a line), JSON Lines or a page"),
         ("<rss><channel/></rss>", ["extract", "-"], "standard input: found feed"),
-        ("Tựa\nMột câu.", ["ingest", "-"], "not every line is a web address (line 1: Tựa)"),
-        (
-            f"# mine\n\nhttps://a.example/1\nwww.a.example {'x' * 80}\nhttps://a.example/2",
-            ["ingest", "-"],
-            f"(line 4: www.a.example {'x' * 66}…); write one a line with http:// or https://",
-        ),
+        ("Tựa\nMột câu.", ["ingest", "-"], "no line is a web address; write one a line with http:// or https://"),
         ("<html><body>Một.</body></html>", ["ingest", "-"], "standard input: the page does not give its address"),
         ("", ["extract", "-", "--json", "--format", "html"], "--json and --format html exclude each other"),
         ("", ["extract", "-", "--explain", "--format", "text"], "--explain and --format text exclude each other"),
@@ -153,6 +148,31 @@ def test_addresses_from_standard_input_are_ingested_and_forgotten(desk: Desk, mo
     assert (done["stored"], done["sources"]["-"]["found"]) == (1, 1)
     assert [each["target"] for each in forgotten["forgotten"]] == [URL]
     assert lifted == {"lifted": [{"target": URL, "forgotten_at": forgotten["at"]}]}
+
+
+def test_bad_lines_of_any_list_are_named_and_counted_and_the_good_ones_taken(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"url": URL, "html": ARTICLE}, ["no object"], {"url": "mot.example", "text": "Một."}]
+    (desk.folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    (desk.folder / "list.txt").write_text(f"{URL}\nmot.example/x\n", encoding="utf-8")
+    given = f"# mine\n\nwww.mot.example {'x' * 80}\n{URL}\nTựa\nhttps://\nhttps://mot.example/\nMột câu.\n"
+
+    ended = piped(desk, monkeypatch, given, "ingest", "-", "rows.jsonl", "list.txt", "--dry-run", "--json", "-v")
+
+    done = ended.record()
+    counts = {name: (each["found"], each["refused"]) for name, each in done["sources"].items()}
+    assert counts == {"-": (1, 5), "rows.jsonl": (1, 2), "list.txt": (1, 1)}
+    assert (ended.status, done["refused"]) == (1, 8)
+    for named in (
+        f"standard-input.txt:3: www.mot.example {'x' * 64}…: no web address; write it with http:// or https://",
+        "standard-input.txt:6: https://: a link that is no web address",
+        "standard-input.txt:7: https://mot.example/: a link to a front page",
+        "list.txt:2: mot.example/x: no web address",
+        "rows.jsonl:2: the line holds a list, not an object",
+        "rows.jsonl:3: ",
+    ):
+        assert named in ended.err
 
 
 def test_no_character_of_an_article_is_markup() -> None:

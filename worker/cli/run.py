@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from worker.fetch.request import Step
     from worker.runs.ingest import IngestOptions, IngestReport
 
-_SHOWN_LENGTH = 80  # characters of a line that is no address, in its error: a line of a terminal
-
 
 @click.command(
     epilog=examples(
@@ -89,15 +87,14 @@ def ingest(
 
 def _require_addresses(path: Path) -> None:
     """Raise UsageError if standard input holds a page or text without an address to store it under."""
-    from worker.charset import decode_plain
     from worker.sources.files.article_files import declared_canonical
-    from worker.sources.files.url_list import first_other_line, is_file_of_urls
+    from worker.sources.files.url_list import has_url_line
 
-    if path.suffix == ".txt" and not is_file_of_urls(path):
-        number, line = first_other_line(decode_plain(path.read_bytes()))
-        where = f" (line {number}: {line[:_SHOWN_LENGTH]}{'…' * (len(line) > _SHOWN_LENGTH)})" if number else ""
-        found = f"standard input: not every line is a web address{where}"
-        raise UsageError(f"{found}; write one a line with http:// or https://, or save a text to a file")
+    if path.suffix == ".txt" and not has_url_line(path):
+        raise UsageError(
+            "standard input: no line is a web address; write one a line with http:// or https://, or save a text to a "
+            "file"
+        )
     if path.suffix == ".html" and declared_canonical(path.read_bytes()) is None:
         raise UsageError(
             'standard input: the page does not give its address (<link rel="canonical">); save it to a file, '

@@ -159,6 +159,7 @@ class Discoverer:
             max_bytes=self._limits.input_bytes,
         )
         while (discovery := await read_in_thread(next, inputs, None)) is not None:
+            progress.refused += discovery.skipped
             await self._enqueue(source, discovery, batch, progress)
 
     async def _enqueue(self, source: Source, discovery: Discovery, batch: str, progress: PollProgress) -> None:

@@ -51,7 +51,7 @@ class SourceReport:
 
     `offsite` counts the links to other sites, which are not followed. `skipped` is true if the source was not polled
     because another worker is polling it or has just done so. `taken_for` is the kind that a page given by the operator
-    was recognised as.
+    was recognised as. `refused` counts the lines, records and files of local input that could not be used.
     """
 
     source: str
@@ -62,6 +62,7 @@ class SourceReport:
     not_modified: bool = False
     skipped: bool = False
     taken_for: str = ""
+    refused: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -79,6 +80,8 @@ class SourceReport:
         parts = [self.error or ("not modified" if self.not_modified else "ok")]
         if self.taken_for and not self.error:
             parts.append(f"taken for {DETECTED_KINDS[self.taken_for]}")
+        if self.refused and not self.error:
+            parts.append(f"{self.refused:,} refused")
         if self.notes and not self.error:
             parts.append(f"{len(self.notes)} notes in the log")
         return ", ".join(parts)
@@ -92,13 +95,14 @@ class PollProgress:
     found through sitemaps to fill a gap. `first_entries` holds the canonical URLs of the first entries, and `dates`
     their publication dates. `stopped_at` is the URL of the next page if the poll reached its limit, and
     `wrapped_around` is true if it read the last page before that. `taken_for` is the kind that a page given by the
-    operator was recognised as.
+    operator was recognised as. `refused` counts what could not be used of local input.
     """
 
     found: int = 0
     new: int = 0
     offsite: int = 0
     recovered: int = 0
+    refused: int = 0
     complete: bool = True
     has_retryable_failures: bool = False
     stopped_at: str = ""
@@ -147,6 +151,7 @@ class PollProgress:
             new=self.new + self.recovered,
             offsite=self.offsite,
             taken_for=self.taken_for,
+            refused=self.refused,
             notes=tuple(self.notes),
         )
 

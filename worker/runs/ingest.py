@@ -42,17 +42,27 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReport:
-    """The result of a run; `pending` counts the candidates in its scope that are not finished."""
+    """The result of a run; `pending` counts the candidates in its scope that are not finished.
+
+    `of_targets` is true if targets replaced the configured sources.
+    """
 
     tally: Tally
     pending: int
     elapsed: timedelta
+    of_targets: bool = False
     sources: Mapping[str, SourceReport] = field(default_factory=dict)
 
     @property
+    def refused(self) -> int:
+        """How many lines, records and files of the operator's input could not be used."""
+        return sum(report.refused for report in self.sources.values())
+
+    @property
     def succeeded(self) -> bool:
-        """Whether at least one source could be polled, or there was none to poll."""
-        return not self.sources or any(not report.error for report in self.sources.values())
+        """Whether at least one source could be polled, or there was none to poll, and no part of a target was refused."""
+        polled = not self.sources or any(not report.error for report in self.sources.values())
+        return polled and not (self.of_targets and self.refused)
 
     def as_record(self) -> dict[str, object]:
         """Return the counts as `ingest --json` prints them."""
@@ -61,6 +71,7 @@ class IngestReport:
             "discovered": self.tally.discovered,
             **{state.value: self.tally.outcomes[state] for state in states},
             "pending": self.pending,
+            "refused": self.refused,
             "seconds": round(self.elapsed.total_seconds(), 3),
             "sources": {
                 name: {
@@ -68,6 +79,7 @@ class IngestReport:
                     "error": report.error,
                     "found": report.found,
                     "other_sites": report.offsite,
+                    **({"refused": report.refused} if report.refused else {}),
                     **({"taken_for": report.taken_for} if report.taken_for else {}),
                 }
                 for name, report in self.sources.items()
@@ -124,7 +136,13 @@ class IngestRun:
         """Return the result so far."""
         pending, _ = await self._app.offload(self._app.ledger.pending, now=self._app.clock.now(), scope=self._scope())
         elapsed = timedelta(seconds=self._app.clock.monotonic() - self._started)
-        return IngestReport(tally=self._app.tally, pending=pending, elapsed=elapsed, sources=self._reports)
+        return IngestReport(
+            tally=self._app.tally,
+            pending=pending,
+            elapsed=elapsed,
+            of_targets=bool(self._options.targets),
+            sources=self._reports,
+        )
 
     def _scope(self) -> Scope:
         """Return the candidates that this run ingests: those of its targets, its sources, or all."""
@@ -146,8 +164,8 @@ class IngestRun:
 def _selected_sources(app: App, options: IngestOptions) -> dict[str, Source]:
     """Return the sources to poll, by the name used in the report."""
     if options.targets:
-        places = {"-": options.standard_input} if options.standard_input else {}
-        return {each: _target_source(places.get(each, each), options.read_as) for each in options.targets}
+        given = {each: _target_source(each, options.read_as) for each in options.targets if each != "-"}
+        return given | (_standard_input(options.standard_input) if "-" in options.targets else {})
     configured = {source.name: source for source in app.sources}
     if unknown := [name for name in options.sources if name not in configured]:
         known = ", ".join(sorted(configured)) or "none"
@@ -155,6 +173,12 @@ def _selected_sources(app: App, options: IngestOptions) -> dict[str, Source]:
     if options.sources:
         return {name: configured[name] for name in options.sources}
     return {name: source for name, source in configured.items() if source.enabled}
+
+
+def _standard_input(path: str) -> dict[str, Source]:
+    """Return the source for the file that standard input was saved to: a text in it is a list of addresses."""
+    kind = "urls" if path.endswith(".txt") else "files"
+    return {"-": Source(name="files", kind=kind, url=path, timezone=DEFAULT_TIMEZONE)}
 
 
 def _target_source(target: str, read_as: str) -> Source:

@@ -25,6 +25,7 @@ from worker.models import Authority, Candidate, Discovery, Page, Source
 _MAX_TITLE = 500  # characters; longer "titles" in feeds are whole texts
 _MAX_OFFSITE_EXAMPLES = 3  # sites; for each, its robots.txt is fetched to see whether it names this source
 _MAX_WRITTEN_TITLE = 20_000  # characters of markup, which bounds the time to strip tags; chosen, not measured
+_MAX_NAMED = 15  # lines of one list that are named, the others are counted; chosen: more than a person reads at once
 _TOO_OLD = 'dated before the source\'s "since"'
 _OFFSITE = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
 _NOT_A_PAGE = re.compile(
@@ -39,7 +40,7 @@ class Entry:
     """One item of a source as written there.
 
     `link` is relative to `base`, or to the page's URL if there is no base. `fallback` is the article's full text if the
-    source contains it.
+    source contains it. `place` names the line of a list and what it says, for the case that it is left out.
     """
 
     link: str
@@ -49,6 +50,7 @@ class Entry:
     external_id: str | None = None
     base: str | None = None
     fallback: str | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,7 @@ class EntryFilter:
     """Turns entries of one page into candidates, one for each URL, and counts the dropped entries by reason.
 
     `skipped`: number of dropped entries by reason. `offsite_examples`: front pages of a few other sites that entries
-    link to, in order (a dict serves as an ordered set).
+    link to, in order (a dict serves as an ordered set). `named`: the first dropped lines of a list, with the reason.
     """
 
     page: Page
@@ -156,6 +158,7 @@ class EntryFilter:
     now: datetime
     skipped: Counter[str] = field(default_factory=Counter)
     offsite_examples: dict[str, None] = field(default_factory=dict)
+    named: list[str] = field(default_factory=list)
     _seen: set[int] = field(default_factory=set)
 
     def iter_candidates(self, entries: Iterable[Entry]) -> Iterator[Candidate]:
@@ -173,6 +176,8 @@ class EntryFilter:
                 yield from self._new(found)
                 continue
             self.skipped[found] += 1
+            if entry.place and len(self.named) < _MAX_NAMED:
+                self.named.append(f"{entry.place}: {found}")
             if found == _OFFSITE:
                 self._note_offsite(urls.resolve(entry.link, base=entry.base or self.page.final_url))
 
@@ -197,14 +202,17 @@ class EntryFilter:
         return self.skipped[_OFFSITE]
 
     def notes(self) -> tuple[str, ...]:
-        """Return one sentence for each reason for which entries were dropped."""
+        """Return one sentence for each reason for which entries were dropped, of a list for each of the first lines."""
+        if self.named:
+            more = self.skipped.total() - len(self.named)
+            return (*self.named, *([f"{more:,} more lines were left out"] if more else []))
         return tuple(f"{count:,} left out: {why}" for why, count in sorted(self.skipped.items()))
 
 
 def _candidate(entry: Entry, *, page: Page, source: Source, policy: LinkPolicy, now: datetime) -> Candidate | str:
     """Return the candidate of an entry, or the reason for dropping it."""
     if not entry.link.strip():
-        return "no link"
+        return "no web address; write it with http:// or https://" if entry.place else "no link"
     try:
         url = urls.resolve(entry.link, base=entry.base or page.final_url)
         key = urls.canonicalise(url, rules=policy.rules)

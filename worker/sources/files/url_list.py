@@ -24,6 +24,7 @@ from worker.sources.entries import Entry, build_discovery, link_policy
 
 _MAX_BYTES = 100 * 1024 * 1024  # over a million URLs; lists are read into memory. Chosen, not measured
 _HEAD_BYTES = 64 * 1024  # enough to see whether every line is a URL
+_SHOWN_LENGTH = 80  # characters of a line that is no address, in its message: a line of a terminal
 _WEB_SCHEMES = ("http://", "https://")
 _TABLE = re.compile(r"\.[ct]sv(?:\.gz)?\Z", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:^|\s)#.*")
@@ -35,12 +36,13 @@ def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
     kind = sniff_content(body)
     if kind not in {ContentKind.URLS, ContentKind.TEXT, ContentKind.EMPTY}:
         raise SourceError(f"{page.url}: this is {kind.value}, not a list of URLs; write one URL a line as plain text")
-    words = (_urls_of_table if _TABLE.search(urlsplit(page.url).path) else _urls_of_text)(decode_plain(body))
-    entries = [Entry(link=word if word.lower().startswith(_WEB_SCHEMES) else "") for word in words]
+    lines = (_urls_of_table if _TABLE.search(urlsplit(page.url).path) else _urls_of_text)(decode_plain(body))
+    name = urls.local_path(page.url) if page.url.startswith("file:") else page.url
+    entries = (Entry(link=word, place=f"{name}:{number}: {_shortened(line)}") for number, line, word in lines)
     from_operator = page.url.startswith("file:")
     policy = replace(link_policy(source, page.url, page.final_url), follow_others=True, from_operator=from_operator)
-    notes = () if entries else ("the list has no URLs",)
-    return build_discovery(entries, page=page, source=source, policy=policy, now=now, notes=notes)
+    found = build_discovery(entries, page=page, source=source, policy=policy, now=now)
+    return found if found.candidates or found.skipped else replace(found, notes=("the list has no URLs",))
 
 
 def read_url_list(file: Path, source: Source, *, now: datetime) -> Discovery:
@@ -57,17 +59,19 @@ def read_url_list(file: Path, source: Source, *, now: datetime) -> Discovery:
 
 
 def is_url_list(text: str) -> bool:
-    """Return whether every line of a text, except comments, begins with a URL."""
-    words = list(_urls_of_text(text))
-    return bool(words) and all(word.lower().startswith(_WEB_SCHEMES) for word in words)
+    """Return whether a text is a list of URLs, a few lines of which may be wrong.
+
+    Except comments, every line begins with a URL, or at least half of them are nothing but a URL.
+    """
+    lines = [(line, word) for _, line, word in _urls_of_text(text)]
+    alone = sum(line == word for line, word in lines)
+    return bool(lines) and (all(word for _, word in lines) or 2 * alone >= len(lines))
 
 
-def first_other_line(text: str) -> tuple[int, str]:
-    """Return the number and text of the first line that does not begin with a URL; 0 if there is none."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if (words := _COMMENT.sub("", line).split()) and not words[0].lower().startswith(_WEB_SCHEMES):
-            return number, line.strip()
-    return 0, ""
+def has_url_line(file: Path) -> bool:
+    """Return whether a line of a file begins with a URL. Raises OSError if it cannot be read."""
+    with open_regular(file) as opened:
+        return any(word for _, _, word in _urls_of_text(decode_plain(opened.read(_HEAD_BYTES))))
 
 
 def is_file_of_urls(file: Path) -> bool:
@@ -82,20 +86,33 @@ def is_file_of_urls(file: Path) -> bool:
     return is_url_list(decode_plain(whole))
 
 
-def _urls_of_text(text: str) -> Iterator[str]:
-    """Yield the first word of each line without comments; it need not be a URL."""
-    lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
-    return (line.split()[0] for line in lines if line)
+def _urls_of_text(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield the number and text of each line without comments, and the URL it begins with, "" for a line without one."""
+    for number, written in enumerate(text.splitlines(), 1):
+        if line := _COMMENT.sub("", written).strip():
+            word = line.split()[0]
+            yield number, line, word if _is_web(word) else ""
 
 
-def _urls_of_table(text: str) -> Iterator[str]:
-    """Yield the first URL of each row of a table, "" for a row without one; comments and the heading are skipped."""
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    separator = max("\t;,", key=lambda mark: sum(mark in line for line in lines[:100]))
+def _urls_of_table(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield the number and text of each row of a table, and its first URL; comments and the heading are skipped."""
+    numbered = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    numbered = [(number, line) for number, line in numbered if not line.lstrip().startswith("#")]
+    separator = max("\t;,", key=lambda mark: sum(mark in line for _, line in numbered[:100]))
+    rows = csv.reader((line for _, line in numbered), delimiter=separator)
     try:
-        for number, row in enumerate(csv.reader(lines, delimiter=separator)):
-            found = next((cell.strip() for cell in row if cell.strip().lower().startswith(_WEB_SCHEMES)), "")
-            if found or number:
-                yield found
+        for index, row in enumerate(rows):
+            found = next((cell.strip() for cell in row if _is_web(cell.strip())), "")
+            if found or index:
+                yield numbered[rows.line_num - 1][0], separator.join(row), found
     except csv.Error as exc:
         raise SourceError(f"the table of URLs cannot be read ({exc}); write one URL a line as plain text") from exc
+
+
+def _is_web(word: str) -> bool:
+    return word.lower().startswith(_WEB_SCHEMES)
+
+
+def _shortened(line: str) -> str:
+    """Return a line for a message, cut to the width of a terminal."""
+    return line if len(line) <= _SHOWN_LENGTH else f"{line[:_SHOWN_LENGTH]}…"
