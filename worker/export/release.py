@@ -48,6 +48,7 @@ _REMOVED: Final = "delta/removed.parquet"
 _PIECE, _BUFFER = 500, 1 << 16
 """Rows of the earlier release that are in memory at once, and bytes read at once for a column. Measured: reading whole
 row groups of 2,000 rows took 30 MB more, and was no quicker."""
+_FIELD_NAMES: Final = {"sha256": "SHA-256", "bytes": "size", "rows": "number of rows"}
 LAYOUT: Final = 1
 """The version of this layout, in the manifest."""
 
@@ -169,12 +170,8 @@ class PreviousRelease:
         try:
             body = path.read_bytes()
             manifest = json.loads(body)
-            layout, files = manifest["layout"], manifest["files"]
-            damaged = [
-                name
-                for name, record in files.items()
-                if name.startswith("data/") and not _is_intact(folder / name, record)
-            ]
+            layout = manifest["layout"]
+            fault = _first_fault(folder, manifest) if layout == LAYOUT else ""
         except OSError as exc:
             why = exc.strerror or exc
             raise UsageError(
@@ -184,10 +181,8 @@ class PreviousRelease:
             raise UsageError(f"{path}: is no manifest of a release; name a folder that `release` wrote") from exc
         if layout != LAYOUT:
             raise UsageError(f"{path}: has layout {layout}, and this version reads {LAYOUT}: release without --since")
-        if damaged:
-            raise UsageError(
-                f"{folder / damaged[0]}: is not the file of that release (its SHA-256 differs); get it again"
-            )
+        if fault:
+            raise UsageError(f"{path}: does not describe the files of that release ({fault}); get it again")
         if None not in (store, manifest["store"]) and store != manifest["store"]:
             raise UsageError(f"{folder}: is a release of another store, whose ids mean other texts; omit --since")
         return cls(folder, manifest, hashlib.sha256(body).hexdigest())
@@ -205,9 +200,27 @@ class PreviousRelease:
             self._next = next(self._pieces, None)
 
 
-def _is_intact(path: Path, record: Mapping[str, Any]) -> bool:
-    found = file_record(path)
-    return bool(found["bytes"] == record["bytes"] and found["sha256"] == record["sha256"])
+def _first_fault(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """Return the first contradiction between a manifest and the files with the texts, empty if there is none."""
+    from pyarrow.parquet import read_metadata
+
+    named = {name: record for name, record in manifest["files"].items() if name.startswith("data/")}
+    count = len(named)
+    expected = {f"data/{manifest['split']}-{number:05}-of-{count:05}.parquet" for number in range(count)}
+    present = {path.relative_to(folder).as_posix() for path in (folder / "data").rglob("*.parquet")}
+    if not count or named.keys() != expected or not named.keys() <= present:
+        odd = sorted(named.keys() ^ expected or named.keys() - present) or ["no file"]
+        return f"{odd[0]} is missing or is not named by {MANIFEST}"
+    if present - named.keys():
+        return f"{min(present - named.keys())} is not named by {MANIFEST}"
+    for name, record in named.items():
+        found = file_record(folder / name)
+        found["rows"] = read_metadata(folder / name).num_rows if found["sha256"] == record["sha256"] else None
+        if wrong := next((each for each in ("sha256", "bytes", "rows") if found[each] != record[each]), ""):
+            return f"{name}: other {_FIELD_NAMES[wrong]}"
+    sums = {"texts": "rows", "bytes": "bytes"}
+    wrong = next((each for each, of in sums.items() if manifest[each] != sum(one[of] for one in named.values())), "")
+    return f'"{wrong}" is not the sum of its files' if wrong else ""
 
 
 def _pieces(paths: Sequence[Path]) -> Iterator[pa.Table]:

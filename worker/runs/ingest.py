@@ -60,7 +60,7 @@ class IngestReport:
 
     @property
     def succeeded(self) -> bool:
-        """Whether at least one source could be polled, or there was none to poll, and no part of a target was refused."""
+        """Whether a source could be polled, or there was none to poll, and no part of a target was refused."""
         polled = not self.sources or any(not report.error for report in self.sources.values())
         return polled and not (self.of_targets and self.refused)
 

@@ -264,9 +264,41 @@ def test_what_cannot_be_written_or_compared_is_refused(tmp_path: Path, monkeypat
     assert refusal(new, since="empty").startswith("/empty/manifest.json: cannot be read: No such file")
     assert refusal(new, since="odd").startswith("/odd/manifest.json: is no manifest of a release")
     assert refusal(new, since="old", name="two").startswith("/old: is a release of another store")
-    shard = next((tmp_path / "old" / "data").iterdir())
-    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
-    assert refusal(new, since="old").startswith(f"/old/data/{shard.name}: is not the file of that release")
+    shard, manifest = min((tmp_path / "old" / "data").iterdir()), tmp_path / "old" / "manifest.json"
+    intact, written = shard.read_bytes(), json.loads(manifest.read_text(encoding="utf-8"))
+    name = f"data/{shard.name}"
+    record = written["files"][name]
+    other = shard.with_name("train-00007-of-00008.parquet")
+
+    def edited(**changes: object) -> dict[str, object]:
+        return {**written, "files": {**written["files"], name: {**record, **changes}}}
+
+    for changed, fault in (
+        (edited(rows=record["rows"] + 1), f"{name}: other number of rows"),
+        (edited(bytes=1), f"{name}: other size"),
+        (edited(sha256="0" * 64), f"{name}: other SHA-256"),
+        ({**written, "texts": 18}, '"texts" is not the sum of its files'),
+        ({**written, "bytes": 18}, '"bytes" is not the sum of its files'),
+        ({**written, "split": "test"}, "is missing or is not named by manifest.json"),
+        (
+            {**written, "files": {each: one for each, one in written["files"].items() if each != name}},
+            "is missing or is not named by manifest.json",
+        ),
+        (
+            {**written, "files": {**written["files"], f"data/{other.name}": record}},
+            "is missing or is not named by manifest.json",
+        ),
+    ):
+        manifest.write_text(json.dumps(changed), encoding="utf-8")
+        said = refusal(new, since="old")
+        assert said.startswith("/old/manifest.json: does not describe the files of that release (")
+        assert f"{fault}); get it again" in said
+    manifest.write_text(json.dumps(written), encoding="utf-8")
+    other.write_bytes(intact)
+    assert f"(data/{other.name} is not named by manifest.json)" in refusal(new, since="old")
+    other.unlink()
+    shard.write_bytes(intact[:-1] + b"?")
+    assert f"({name}: other SHA-256)" in refusal(new, since="old")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert install_hint("parquet") in refusal(new)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "odd", "old"]

@@ -87,7 +87,7 @@ def is_file_of_urls(file: Path) -> bool:
 
 
 def _urls_of_text(text: str) -> Iterator[tuple[int, str, str]]:
-    """Yield the number and text of each line without comments, and the URL it begins with, "" for a line without one."""
+    """Yield the number and text of each line without comments, and the URL it begins with, "" for none."""
     for number, written in enumerate(text.splitlines(), 1):
         if line := _COMMENT.sub("", written).strip():
             word = line.split()[0]
