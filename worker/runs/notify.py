@@ -27,7 +27,7 @@ from worker.config.types import format_rounded
 from worker.errors import SourceError, StoreError
 from worker.files.reading import note_progress, read_in_thread
 from worker.logs import escape, log
-from worker.models import Health, SourceStats
+from worker.models import Alarm, Health, SourceStats
 from worker.models.records import source_warnings
 from worker.ports import MetricsSink
 from worker.schedule.drift import SILENCE_FACTOR
@@ -133,12 +133,17 @@ class Notifier:
         self._sending: set[str] = set()
         self._machine = worker_name().rpartition(":")[0]
 
-    async def check(self, settings: Settings, health: Health, app: App | None, *, now: datetime) -> None:
-        """Look for what needs a person, and send what has to be said of it; a failure is a line in the log."""
+    async def check(
+        self, settings: Settings, health: Health, app: App | None, *, now: datetime, alarms: Sequence[Alarm] = ()
+    ) -> None:
+        """Look for what needs a person, and send what has to be said of it; a failure is a line in the log.
+
+        `alarms` are those of the daemon, which its overview shows as well.
+        """
         urls = [each.get_secret_value() for each in settings.notify.urls]
         if not urls:
             return
-        problems = await self._problems(health, app, now=now)
+        problems = await self._problems(health, alarms, app, now=now)
         plan = await self._change_note(app, lambda sent: _Plan.of(problems, sent, now=now))
         self._sent = plan.after
         if plan.lines and not await self._deliver(urls, plan.lines):
@@ -146,12 +151,13 @@ class Notifier:
             undone = await self._change_note(app, plan.undone)
             self._sent = undone.after
 
-    async def _problems(self, health: Health, app: App | None, *, now: datetime) -> Problems:
+    async def _problems(self, health: Health, alarms: Sequence[Alarm], app: App | None, *, now: datetime) -> Problems:
         """Return what is wrong with the daemon, and with the sources and the disk if the store answers."""
         place = f"daemon on {self._machine}"
         found = {place: health.reason} if not health.ok and self._was_ill else {}
         # What is not well at one check alone may just be starting; its end is not reported before it is well.
-        checked: tuple[str, ...] = (place,) if health.ok else ()
+        checked: tuple[str, ...] = (place,) if health.ok else (f"{place}: ",)
+        found |= {f"{place}: {each.what}": each.detail for each in alarms}
         self._was_ill = not health.ok
         if app is not None:
             try:

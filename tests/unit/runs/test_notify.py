@@ -19,11 +19,13 @@ import structlog
 from pydantic import SecretStr
 
 from tests.commands import Desk
-from tests.fakes import START, inline
-from worker.config.schema import NotifySettings, Settings
+from tests.fakes import START, FakeClock, inline
+from worker.config.schema import NotifySettings, Settings, WebSettings
 from worker.files import reading
 from worker.models import Alarm, Health, PollHistory, PublishingStats, Source, SourceState, SourceStats
 from worker.ports import NullMetrics
+from worker.runs.daemon.polling import ProgressCounter
+from worker.runs.daemon.status_pages import StatusPages
 from worker.runs.notify import (
     Notifier,
     Problems,
@@ -147,6 +149,24 @@ async def test_what_was_sent_survives_a_restart_and_a_store_that_does_not_answer
     assert "RuntimeError" in log
     assert "geheim" not in log
     await later.check(Settings(), ILL, app, now=START + 3 * DAY)
+
+
+@pytest.mark.anyio
+async def test_a_refused_configuration_is_reported_as_the_overview_shows_it_until_it_is_right(store: Store) -> None:
+    pages = StatusPages(WebSettings(), clock=FakeClock(), done=ProgressCounter())
+    sending = Sending()
+    notifier = Notifier(now=START, meter=NullMetrics(), send=sending)
+    for hours, why, health in ((0, "", WELL), (1, "line 7: no key", WELL), (2, "line 7: no key", ILL), (3, "", ILL)):
+        pages.set_refused(why)
+        now = START + hours * HOUR
+        await notifier.check(SETTINGS, health, app_on(store), now=now, alarms=pages.alarms())
+
+    said = [line.partition(": ")[2] for body in sending.bodies[::2] for line in body.split("\n")]
+    assert said == [
+        "the configuration is refused: line 7: no key (the one before stays in use)",
+        "the store does not answer",
+        "the configuration is refused: well again",
+    ]
 
 
 @contextmanager

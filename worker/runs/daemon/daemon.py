@@ -228,7 +228,9 @@ class Daemon:
         while True:
             await self._clock.sleep(NOTIFY_EVERY)
             try:
-                await self._notifier.check(self._settings, pages.health(), pages.app, now=self._clock.now())
+                await self._notifier.check(
+                    self._settings, pages.health(), pages.app, now=self._clock.now(), alarms=pages.alarms()
+                )
             except Exception:  # a bug here must not end the messages that follow
                 log.exception("notify.bug")
 
