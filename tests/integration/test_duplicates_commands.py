@@ -71,8 +71,14 @@ def test_fitted_weights_are_stored_and_doctor_reports_them(desk: Desk, monkeypat
     tried = fit_judge.fit_judge(settings, dry_run=True)
     with open_store(settings.store.url, parameters=None, create=False) as store:
         assert store.reader.weights() is None
-    kept = fit_judge.fit_judge(settings, dry_run=False)
+    refused = desk.run("duplicates", "fit")
+    with open_store(settings.store.url, parameters=None, create=False) as store:
+        assert store.reader.weights() is None
+    kept = fit_judge.fit_judge(settings, dry_run=False, force=True)
 
+    assert not tried.is_better
+    assert refused.status == 1
+    assert refused.out.splitlines()[-1] == "nothing was stored; --force stores them all the same"
     assert (tried.applied, kept.applied) == (False, True)
     assert (kept.same, kept.different) == (1, 1)
     assert tried.factors == kept.factors

@@ -233,25 +233,28 @@ def _print_pairs(pairs: list[UnsurePair]) -> None:
 
 
 @click.command(epilog=examples("duplicates fit --dry-run"))
+@click.option("--force", is_flag=True, help="Store the fitted weights even if they are no better.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show the fitted weights; store nothing.")
 @options
-def fit(common: CommonOptions, dry_run: bool) -> None:
+def fit(common: CommonOptions, force: bool, dry_run: bool) -> None:
     """Fit the judge's weights to the marks in this store.
 
+    They are stored if they do better than the shipped ones on marks that they were not fitted to (cross-validation).
     New articles are judged with these weights; `reprocess --dedupe` applies them to stored ones.
     """
     from worker.runs.fit_judge import fit_judge
 
     settings = common.settings()
     common.set_up_logs(settings.log.format)
-    fitted = fit_judge(settings, dry_run=dry_run)
+    fitted = fit_judge(settings, dry_run=dry_run, force=force)
     if common.as_json:
         print_json(asdict(fitted))
     elif common.verbosity > SILENT:
-        _print_fit(fitted)
+        _print_fit(fitted, dry_run=dry_run)
+    raise SystemExit(0 if fitted.applied or dry_run else 1)
 
 
-def _print_fit(fitted: FitReport) -> None:
+def _print_fit(fitted: FitReport, *, dry_run: bool) -> None:
     """Print how well shipped and fitted weights do on the marks, and which weights changed.
 
     `wrong` and the log loss of the fitted weights come from cross-validation: each mark is judged by weights fitted
@@ -267,11 +270,13 @@ def _print_fit(fitted: FitReport) -> None:
     for name, factor in sorted(moved.items(), key=lambda each: -abs(each[1] - 1.0)):
         out.print(f"  {name.replace('_', ' '):<26} counts {factor:.2f} times as much")
     out.print(f"  every pair                 {fitted.shift:+.2f} on the sum")
-    if fitted.after.loss >= fitted.before.loss:
-        out.print("on marks left out the fitted weights are no better: more marks are needed")
     _print_changed_pairs(fitted)
+    if not fitted.is_better:
+        out.print("on marks left out the fitted weights are no better than the shipped ones: mark more pairs")
     if not fitted.applied:
-        out.print("nothing was stored (--dry-run)")
+        out.print(
+            "nothing was stored (--dry-run)" if dry_run else "nothing was stored; --force stores them all the same"
+        )
         return
     out.print("the weights are stored; a running daemon loads them at its next start or SIGHUP")
     out.print(

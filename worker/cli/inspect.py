@@ -82,8 +82,7 @@ class _Status(NamedTuple):
     """Everything that `status` shows, read from the store at one time."""
 
     figures: StoreStats
-    daemon: str
-    daemons_known: bool
+    daemon: str | None
     workers: tuple[WorkerRecord, ...]
     backfills: tuple[BackfillStatus, ...]
 
@@ -100,8 +99,7 @@ def _read_status(settings: Settings, store: Store) -> _Status:
     figures = store.reader.figures(now=now).mark_paused([source.source() for source in settings.sources])
     return _Status(
         replace(figures, rejected=store.reader.rejections()),
-        store.daemon(),
-        store.can_list_daemons(),
+        store.reader.daemon(),
         store.workers(now=now),
         tuple(
             replace(each, worker="") if is_dead(each.worker) else each for each in store.backfills.unfinished(now=now)
@@ -114,7 +112,7 @@ def _status_json(settings: Settings, store: Store) -> dict[str, object]:
     from worker.cli.render.status import status_record
 
     read = _read_status(settings, store)
-    return status_record(read.figures, daemon=read.daemon, workers=read.workers, backfills=read.backfills)
+    return status_record(read.figures, daemon=read.daemon or "", workers=read.workers, backfills=read.backfills)
 
 
 def _status_page(settings: Settings, store: Store) -> RenderableType:
@@ -128,7 +126,6 @@ def _status_page(settings: Settings, store: Store) -> RenderableType:
         daemon=read.daemon,
         workers=read.workers,
         backfills=read.backfills,
-        daemons_known=read.daemons_known,
     )
 
 

@@ -286,19 +286,26 @@ def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
 
 def _print_changes(changes: tuple[VerdictChange, ...]) -> None:
     """Print a table of changed verdicts: article, before, after, the article compared with, and the figures."""
-    from rich.table import Table
+    from worker.cli.render.tables import FittingTable, console, placement_after, placement_before
 
-    from worker.cli.render.tables import console, escape_markup, placement_after, placement_before
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("article", "before", "after", "against", "jaccard", "contained", "title"):
-        table.add_column(name, overflow="fold")
-    for each in changes:
-        figures = (f"{each.jaccard:.2f}", f"{each.containment:.2f}") if each.against else ("", "")
-        title = f"{escape_markup(each.title)}\n{escape_markup(each.url)}"
-        table.add_row(
-            str(each.id), placement_before(each), placement_after(each), str(each.against or ""), *figures, title
-        )
+    figures = ("against", "jaccard", "contained")
+    table = FittingTable(
+        names=("article", "before", "after", *figures, "title", "url"),
+        rows=[
+            (
+                str(each.id),
+                placement_before(each),
+                placement_after(each),
+                *((str(each.against), f"{each.jaccard:.2f}", f"{each.containment:.2f}") if each.against else ("",) * 3),
+                each.title,
+                each.url,
+            )
+            for each in changes
+        ],
+        right=("article", *figures),
+        dropped=("url", "contained", "jaccard", "against"),
+        least={"title": 12},
+    )
     console().print(table)
 
 

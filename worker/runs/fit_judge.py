@@ -62,11 +62,16 @@ class FitReport:
     compared: int
     changed: tuple[ChangedPair, ...]
 
+    @property
+    def is_better(self) -> bool:
+        """Whether fitted weights do better than the shipped ones on marks that they were not fitted to."""
+        return self.after.loss < self.before.loss
 
-def fit_judge(settings: Settings, *, dry_run: bool) -> FitReport:
-    """Fit the shipped weights to the marked pairs of the store; save the result unless it is a `dry_run`.
 
-    Raises StoreError if there are too few marked pairs, or pairs of one kind only.
+def fit_judge(settings: Settings, *, dry_run: bool, force: bool = False) -> FitReport:
+    """Fit the shipped weights to the marked pairs of the store, and save the result if it is better, or by `force`.
+
+    With `dry_run`, nothing is saved. Raises StoreError if there are too few marked pairs, or pairs of one kind only.
     """
     model = shipped_model()
     with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
@@ -86,10 +91,11 @@ def fit_judge(settings: Settings, *, dry_run: bool) -> FitReport:
         threshold = settings.dedupe.probability
         stored = store.reader.unsure(merge_at=threshold, limit=MAX_PAIRS_COMPARED)
         changed = tuple(_changed_pairs(store, stored, learned, threshold=threshold))
-        if not dry_run:
+        applied = not dry_run and (force or after.loss < before.loss)
+        if applied:
             store.review.save_weights(weights_to_text(learned))
     return FitReport(
-        applied=not dry_run,
+        applied=applied,
         same=same,
         different=len(pairs) - same,
         before=before,

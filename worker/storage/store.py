@@ -46,7 +46,7 @@ from worker.storage.db.schema import META
 from worker.storage.db.sql import lock_keys, lock_table, require_utf8
 from worker.storage.queue.backfills import BackfillStore
 from worker.storage.queue.hosts import HostStore, ParagraphStore
-from worker.storage.queue.workers import WorkerRecord, correct_times, daemons, is_direct, name_connections
+from worker.storage.queue.workers import WorkerRecord, correct_times, name_connections
 
 if TYPE_CHECKING:
     from worker.storage.ledger import StoredLedger
@@ -181,17 +181,9 @@ class Store:
         if self._lock is not None:
             self._lock.release()
 
-    def daemon(self) -> str:
-        """Return the description of the running daemon, or the names of several; empty if there is none."""
-        return self._lock.holder() if self._lock is not None else self._database.read(daemons)
-
     def workers(self, *, now: datetime) -> tuple[WorkerRecord, ...]:
         """Return the workers with leases or connections; those of this machine whose process is gone have ended."""
         return tuple(replace(each, ended=is_dead(each.name)) for each in self.reader.workers(now=now))
-
-    def can_list_daemons(self) -> bool:
-        """Whether `daemon` can see all daemons: not through a connection pooler, which hides the clients' names."""
-        return self._database.is_sqlite or self._database.read(is_direct)
 
     def announce(self, *, command: str, worker: str) -> None:
         """Show to other processes that this one works on the store: its command, and its name as a worker.

@@ -7,7 +7,10 @@ import io
 import pytest
 from rich.console import Console
 
+from worker.cli.maintenance import _print_changes
 from worker.cli.render.tables import FittingTable
+from worker.models import Relation
+from worker.storage.maintenance.rejudge import VerdictChange
 
 DATE = "2026-11-30 08:49:55"
 ADDRESS = "https://bao.example/rss/tin-moi-nhat-trong-ngay/chuyen-muc-thoi-su.rss"
@@ -38,6 +41,26 @@ def test_a_row_is_one_line_and_a_date_is_whole_or_left_out(width: int) -> None:
     assert all("https://bao" in line and "tuoi" in lines[1] for line in lines[1:])
     assert (ADDRESS in lines[1]) == (width >= table.width())
     assert "báo [" in lines[2]
+
+
+def test_changed_verdicts_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    change = VerdictChange(
+        id=2094, url=ADDRESS, title="Giá vàng hôm nay tăng mạnh", relation=Relation.CONTAINED, cluster=1871, head=False,
+        new_relation=Relation.FOLLOWUP, new_cluster=2094, new_head=True, against=1871, jaccard=0.4, containment=0.9,
+    )  # fmt: skip
+    lines = {}
+    for width in (300, 80):
+        out = io.StringIO()
+        monkeypatch.setattr(
+            "worker.cli.render.tables.console", lambda out=out, width=width: Console(file=out, width=width)
+        )
+        _print_changes((change,))
+        lines[width] = out.getvalue().splitlines()
+
+    assert [len(each) for each in lines.values()] == [2, 2]
+    assert max(map(len, lines[80])) <= 80
+    assert "contained in 1871, not exported  followup in 2094, exported  Giá" in lines[80][1]
+    assert ADDRESS in lines[300][1]
 
 
 def test_a_file_is_cut_at_its_beginning_and_a_row_of_counts_is_turned() -> None:

@@ -104,19 +104,18 @@ def render_status(
     settings: Settings,
     figures: StoreStats,
     *,
-    daemon: str,
+    daemon: str | None,
     workers: Sequence[WorkerRecord],
     backfills: Sequence[BackfillStatus] = (),
-    daemons_known: bool = True,
 ) -> RenderableType:
     """Return the status page: the store, the counts by outcome, and the sources, those with warnings first.
 
-    `daemons_known` is False where an empty `daemon` does not prove that none is running (a connection pooler).
+    `daemon` is empty if none is running, None if that is not known.
     """
     known, now = {source.name: source for source in figures.sources}, figures.at
     sources = [(each, known.get(each.name, _never_polled(each))) for each in settings.sources]
     return Group(
-        *_header(settings, figures, daemon=daemon or no_daemon(known=daemons_known), workers=workers),
+        *_header(settings, figures, daemon=daemon or no_daemon(known=daemon is not None), workers=workers),
         *(_backfill_line(each) for each in backfills),
         "",
         _counts(figures),
@@ -181,8 +180,8 @@ def _header(
 
 
 def no_daemon(*, known: bool) -> str:
-    """Return the text for an empty daemon name: none is running, or it cannot be known."""
-    return "not running" if known else "not known: a connection pooler hides the connections"
+    """Return the text in place of a daemon's name: none is running, or it cannot be known."""
+    return "not running" if known else "not known: a connection pooler or its lock file hides it"
 
 
 def _backfill_line(backfill: BackfillStatus) -> Text:

@@ -310,8 +310,9 @@ def _check_rights(store: Store) -> Finding:
 
 def _list_workers(store: Store) -> Iterator[Finding]:
     """Name the daemon and the workers that use the store."""
-    no_daemon = "none is running on this store" if store.can_list_daemons() else "not known behind a connection pooler"
-    yield make_finding("store", "daemon", store.daemon() or no_daemon)
+    daemon = store.reader.daemon()
+    no_daemon = "none is running on this store" if daemon is not None else "not known: a pooler or a lock file hides it"
+    yield make_finding("store", "daemon", daemon or no_daemon)
     present = store.workers(now=SystemClock().now())
     yield make_finding("store", "workers", ", ".join(map(str, present)) or "none is running")
 

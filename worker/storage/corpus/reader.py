@@ -329,7 +329,10 @@ class StoreReader(Repository):
     newest_copies = reads(texts.newest_copies)
 
     def daemon(self) -> str | None:
-        """Return the description of the running daemon, empty if there is none, None if that cannot be known here."""
+        """Return the description of the running daemon, or the names of several; empty if there is none.
+
+        None if that cannot be known here: a connection pooler hides them, or the lock file is another user's.
+        """
         if (path := self.database.path) is not None:
             with suppress(OSError):  # the lock file may be another user's
                 return DaemonLock(path).holder()

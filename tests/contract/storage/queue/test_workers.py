@@ -72,8 +72,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def test_a_reader_is_not_listed_as_a_worker(store: Store, store_url: str) -> None:
     assert callers(store_url) == ()
-    assert store.daemon() == ""
-    assert store.can_list_daemons()
+    assert store.reader.daemon() == ""
     assert store.reader.workers(now=NOW) == ()
 
 
@@ -104,7 +103,7 @@ def test_a_worker_is_seen_by_every_role_until_its_connections_end(guest: str, em
         store.announce(command="run", worker="box:17")
         store.reader.sources()
         with open_store(guest, parameters=None) as other:
-            seen = callers(guest), other.daemon(), [str(each) for each in other.reader.workers(now=NOW)]
+            seen = callers(guest), other.reader.daemon(), [str(each) for each in other.reader.workers(now=NOW)]
     eventually(lambda: gone(guest))
 
     assert seen == ((ConnectedWorker(command="run", name="box:17"),), "box:17", ["box:17 (run, idle)"])
@@ -123,7 +122,7 @@ def test_a_new_connection_of_a_worker_is_named_again(
     store.reader.sources()
 
     assert callers(empty_postgresql_url) == (ConnectedWorker(command="backfill", name="box:17"),)
-    assert store.daemon() == ""
+    assert store.reader.daemon() == ""
 
 
 @pytest.mark.postgresql
@@ -214,8 +213,8 @@ def test_behind_a_pooler_no_connection_is_named(empty_postgresql_url: str) -> No
         store.reader.sources()
 
         assert callers(empty_postgresql_url) == ()
-        assert not store.can_list_daemons()
-        assert findings(url)["daemon"] == (Level.OK, "not known behind a connection pooler")
+        assert store.reader.daemon() is None
+        assert findings(url)["daemon"] == (Level.OK, "not known: a pooler or a lock file hides it")
 
 
 @pytest.mark.postgresql
