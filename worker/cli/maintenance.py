@@ -265,6 +265,7 @@ def _change_record(change: VerdictChange) -> dict[str, object]:
 def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
     """Print the result of `reprocess`; `in_full` includes a table of all changed verdicts."""
     from worker.cli.render.tables import console, escape_markup
+    from worker.cli.render.why import print_changes
 
     out = console()
     if report.indexed:
@@ -277,36 +278,11 @@ def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
         for url in made.urls:
             out.print(f"  a different text: {escape_markup(url)}")
     if in_full and report.changes:
-        _print_changes(report.changes)
+        print_changes(report.changes)
     would = "changed" if report.applied else "would change"
     out.print(f"{len(report.changes)} articles {would}: {report.texts_before} texts before, {report.texts_after} after")
     if not report.applied:
         out.print("nothing was changed (--dry-run)")
-
-
-def _print_changes(changes: tuple[VerdictChange, ...]) -> None:
-    """Print a table of changed verdicts: article, before, after, the article compared with, and the figures."""
-    from worker.cli.render.tables import FittingTable, console, placement_after, placement_before
-
-    figures = ("against", "jaccard", "contained")
-    table = FittingTable(
-        names=("article", "before", "after", *figures, "title", "url"),
-        rows=[
-            (
-                str(each.id),
-                placement_before(each),
-                placement_after(each),
-                *((str(each.against), f"{each.jaccard:.2f}", f"{each.containment:.2f}") if each.against else ("",) * 3),
-                each.title,
-                each.url,
-            )
-            for each in changes
-        ],
-        right=("article", *figures),
-        dropped=("url", "contained", "jaccard", "against"),
-        least={"title": 12},
-    )
-    console().print(table)
 
 
 # The command `forget`: deletes a page, an article or a whole host for good.

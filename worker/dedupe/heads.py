@@ -81,6 +81,11 @@ def publisher_of(host: str) -> str:
         return host
 
 
+def is_one_page(one: Article | Neighbour, other: Neighbour) -> bool:
+    """Return whether two texts are versions of one page: under the same canonical URL of the same publisher."""
+    return one.canonical_url == other.canonical_url and publisher_of(one.host) == publisher_of(other.host)
+
+
 def choose_head(
     candidate: HeadCandidate,
     head: HeadCandidate,

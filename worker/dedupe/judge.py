@@ -36,6 +36,7 @@ from worker.dedupe.heads import (
     Keep,
     choose_head,
     head_candidate,
+    is_one_page,
     measure_addition,
     publisher_of,
 )
@@ -158,12 +159,7 @@ def _earlier_versions(article: Article, neighbours: Sequence[Neighbour]) -> dict
     """
     heads = {each.cluster: each for each in neighbours if each.head}
     pairs = ((each, heads[each.cluster]) for each in neighbours if each.cluster in heads and not _worth_judging(each))
-    return {each.id: head.id for each, head in pairs if _on_one_page(each, head) and not _on_one_page(article, head)}
-
-
-def _on_one_page(one: Article | Neighbour, other: Neighbour) -> bool:
-    """Return whether two texts are versions of one page: under the same canonical URL of the same publisher."""
-    return one.canonical_url == other.canonical_url and publisher_of(one.host) == publisher_of(other.host)
+    return {each.id: head.id for each, head in pairs if is_one_page(each, head) and not is_one_page(article, head)}
 
 
 def _with_versions(
@@ -179,14 +175,10 @@ def _with_versions(
     closer = [
         (each, head)
         for each, head in pairs
-        if head is None or (each.relation in _COPIES and _resemblance(each) > _resemblance(head))
+        if head is None or (each.relation in _COPIES and each.resemblance > head.resemblance)
     ]
     replaced = {head.article for _, head in closer if head}
     return [*(each for each in found if each.article not in replaced), *(each for each, _ in closer)]
-
-
-def _resemblance(comparison: Comparison) -> float:
-    return comparison.jaccard + comparison.containment
 
 
 def _open_clusters(
@@ -264,7 +256,7 @@ def _classify(article: Article, text: PublishedText, match: _ComparedNeighbour, 
         return Classification(relation=Relation.UNIQUE, rule="marked different")
     if neighbour.marked == "same":
         return Classification(relation=containment_relation(similarity), rule="marked same")
-    if _on_one_page(article, neighbour):
+    if is_one_page(article, neighbour):
         if similarity.shorter_coverage >= _MIN_SAME_ITEM_SHARE:
             return Classification(relation=Relation.REVISION, rule=_SAME_ADDRESS)
         return Classification(relation=Relation.UNIQUE, rule="another item under the same address")
@@ -324,7 +316,7 @@ def _without_common_text(
 def _closeness(comparison: Comparison) -> tuple[bool, int, float, int]:
     """Return the sort key of comparisons: marks by people first, then the closest relation."""
     by_people = comparison.rule == "marked same"
-    return (not by_people, _RANK[comparison.relation], -_resemblance(comparison), comparison.article)
+    return (not by_people, _RANK[comparison.relation], -comparison.resemblance, comparison.article)
 
 
 def _choose_head(
@@ -336,20 +328,17 @@ def _choose_head(
     joined = next(match for match in matches if match.neighbour.id == best.article)
     # An article that a person marked as the same need not be the head of its cluster: compare with that head.
     head = next((each for each in matches if each.neighbour.head and _are_in_one_cluster(each, joined)), joined)
+    is_in_member = best.rule == _BY_MEMBER and best.relation is Relation.CONTAINED
     return choose_head(
         head_candidate(article),
         head_candidate(head.neighbour),
-        best.relation if head is joined or _is_in_member(best) else containment_relation(head.similarity),
+        best.relation if head is joined or is_in_member else containment_relation(head.similarity),
         keep=keep,
         measure_added=lambda: measure_addition(text.prepared, head.text.prepared, head.similarity),
         original=head.neighbour.original,
         reworded=head.similarity.ours.raw_share < _MAX_REWRITE_SHARE,
         outdated=best.rule == EARLIER_VERSION and best.relation is not Relation.REVISION,
     )
-
-
-def _is_in_member(best: Comparison) -> bool:
-    return best.rule == _BY_MEMBER and best.relation is Relation.CONTAINED
 
 
 def _are_in_one_cluster(one: _ComparedNeighbour, other: _ComparedNeighbour) -> bool:

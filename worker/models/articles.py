@@ -339,6 +339,11 @@ class Comparison:
     notes: tuple[str, ...] = ()
     probability: float | None = None
 
+    @property
+    def resemblance(self) -> float:
+        """Both figures together: the greater, the more alike are the two texts."""
+        return self.jaccard + self.containment
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from worker.cli.maintenance import _print_changes
 from worker.cli.render.tables import FittingTable
+from worker.cli.render.why import print_changes
 from worker.models import Relation
 from worker.storage.maintenance.rejudge import VerdictChange
 
@@ -54,7 +54,7 @@ def test_changed_verdicts_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(
             "worker.cli.render.tables.console", lambda out=out, width=width: Console(file=out, width=width)
         )
-        _print_changes((change,))
+        print_changes((change,))
         lines[width] = out.getvalue().splitlines()
 
     assert [len(each) for each in lines.values()] == [2, 2]

@@ -1,9 +1,11 @@
-"""The history of one article as `why` prints it, and as its JSON record."""
+"""The history of one article as `why` prints it and as its JSON record, and the verdicts that `reprocess` changed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from worker.charset.characters import one_line, shortened
 from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, StoredArticle, Verdict
@@ -15,6 +17,9 @@ from worker.runs.reading import (
     format_rights,
     shown_fields,
 )
+
+if TYPE_CHECKING:
+    from worker.storage.maintenance.rejudge import VerdictChange
 
 _MAX_SHARED_SHOWN = 160  # characters: about two terminal lines; a shared passage can be a whole article
 # Who named an address: what its own site says of a page is believed, what other sites say is not.
@@ -237,3 +242,23 @@ def _print_passages(passages: AlignedPassages) -> None:
             out.print(f"    + {escape_markup(one_line(passage.text))}", style="green")
         if passage.other.strip():
             out.print(f"    - {escape_markup(one_line(passage.other))}", style="red")
+
+
+def print_changes(changes: Iterable[VerdictChange]) -> None:
+    """Print a table of changed verdicts: article, before, after, the article compared with, and the figures."""
+    from worker.cli.render.tables import FittingTable, console, placement_after, placement_before
+
+    figures = ("against", "jaccard", "contained")
+    rows = [
+        (str(each.id), placement_before(each), placement_after(each), str(each.against or ""),
+         f"{each.jaccard:.2f}", f"{each.containment:.2f}", each.title, each.url)
+        for each in changes
+    ]  # fmt: skip
+    table = FittingTable(
+        names=("article", "before", "after", *figures, "title", "url"),
+        rows=rows,
+        right=("article", *figures),
+        dropped=("url", "contained", "jaccard", "against"),
+        least={"title": 12},
+    )
+    console().print(table)
