@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,7 @@ _MIN_MOVED = 12
 _MAX_CELLS = 2_000_000
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Run:
+class Run(NamedTuple):
     """A run of `length` words in both texts: it starts at `ours` in the first and at `theirs` in the second."""
 
     ours: int
@@ -41,8 +41,7 @@ class Run:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """The words of each text between two runs that are neighbours in both: the texts differ there."""
 
     ours: range
@@ -69,12 +68,36 @@ class Alignment:
         )
 
 
+class UniqueShingles(NamedTuple):
+    """The shingles that occur once in a text, sorted, and the index of the word where each begins."""
+
+    values: NDArray[np.uint64]
+    places: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, every: NDArray[np.uint64]) -> UniqueShingles:
+        """Return those of a text, given all of its shingles in order."""
+        order = np.argsort(every)
+        ordered = every[order]
+        differs = np.ones(len(ordered) + 1, dtype=np.bool_)
+        np.not_equal(ordered[1:], ordered[:-1], out=differs[1:-1])
+        once = differs[1:] & differs[:-1]
+        return cls(ordered[once], order[once])
+
+
 def align(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> Alignment:
     """Align two texts given as arrays of word hashes, in the order of the words."""
     if len(ours) and np.array_equal(ours, theirs):
-        every = _mask([(0, len(ours))], len(ours))
-        return Alignment(runs=(Run(0, 0, len(ours)),), gaps=(), ours=every, theirs=every.copy())
-    runs = _without_phrases(_without_overlaps(_runs_on_diagonals(ours, theirs)))
+        return align_all(ours)
+    return align_by(ours, UniqueShingles.of(shingles(ours)), theirs, UniqueShingles.of(shingles(theirs)))
+
+
+def align_by(
+    ours: NDArray[np.uint64], here: UniqueShingles, theirs: NDArray[np.uint64], there: UniqueShingles
+) -> Alignment:
+    """Align two different texts, given their word hashes and the shingles that occur once in each."""
+    runs = _runs_on_diagonals(here, there) if min(len(ours), len(theirs)) >= SHINGLE else []
+    runs = _without_phrases(_without_overlaps(runs))
     runs = sorted([*runs, *_match_gaps(_gaps(runs, len(ours), len(theirs)), ours, theirs)])
     gaps = _gaps(runs, len(ours), len(theirs))
     # The words just before and after a moved passage are matched with those around the passage in the other text.
@@ -88,38 +111,36 @@ def align(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> Alignment:
     )
 
 
+def align_all(ours: Sized) -> Alignment:
+    """Return the alignment of a text with one of the same words."""
+    every = _mask([(0, len(ours))], len(ours))
+    return Alignment(runs=(Run(0, 0, len(ours)),), gaps=(), ours=every, theirs=every.copy())
+
+
 def align_nothing(ours: Sized, theirs: Sized) -> Alignment:
     """Return the alignment of two texts that have nothing in common."""
     return Alignment(runs=(), gaps=(), ours=_mask((), len(ours)), theirs=_mask((), len(theirs)))
 
 
-def _runs_on_diagonals(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
+def _runs_on_diagonals(here: UniqueShingles, there: UniqueShingles) -> list[Run]:
     """Return the runs of shingles that occur once in each text, joined if they overlap at one distance of the texts."""
-    if min(len(ours), len(theirs)) < SHINGLE:
+    if not len(here.values) or not len(there.values):
         return []
-    here, there = _unique_places(shingles(ours)), _unique_places(shingles(theirs))
-    known = in_sorted(here[0], there[0])
-    mine, other = here[1][known], there[1][np.searchsorted(there[0], here[0][known])]
-    order = np.argsort(mine)
-    mine, other = mine[order], other[order]
+    at = there.values.searchsorted(here.values)
+    known = there.values.take(at, mode="clip") == here.values
+    mine, other = here.places[known], there.places[at[known]]
     if not len(mine):
         return []
+    order = mine.argsort()
+    mine, other = mine[order], other[order]
     # Two shingles at most SHINGLE words apart at the same distance leave no word between them unmatched.
-    breaks = np.flatnonzero((np.diff(mine - other) != 0) | (np.diff(mine) > SHINGLE)) + 1
-    starts, ends = np.append(0, breaks), np.append(breaks, len(mine)) - 1
+    apart = mine[1:] - mine[:-1]
+    breaks = np.flatnonzero((other[1:] - other[:-1] != apart) | (apart > SHINGLE)).tolist()
+    starts, ends = [0, *(place + 1 for place in breaks)], [*breaks, len(mine) - 1]
     return [
         Run(a, b, z - a + SHINGLE)
         for a, b, z in zip(mine[starts].tolist(), other[starts].tolist(), mine[ends].tolist(), strict=True)
     ]
-
-
-def _unique_places(every: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-    """Return the values that occur once, sorted, and their indexes."""
-    order = np.argsort(every)
-    ordered = every[order]
-    differs = np.concatenate(([True], ordered[1:] != ordered[:-1], [True]))
-    once = differs[1:] & differs[:-1]
-    return ordered[once], order[once]
 
 
 def _without_overlaps(runs: list[Run]) -> list[Run]:
@@ -138,7 +159,7 @@ def _without_overlaps(runs: list[Run]) -> list[Run]:
 
 def _without_phrases(runs: list[Run]) -> list[Run]:
     """Remove runs in another order in the other text that are shorter than `_MIN_MOVED` words: phrases, not moves."""
-    while True:
+    while not _are_in_one_order(runs):
         chains: list[list[Run]] = []
         last = -2
         for rank, run in _by_rank_in_other(runs):
@@ -149,8 +170,14 @@ def _without_phrases(runs: list[Run]) -> list[Run]:
             last = rank
         kept = [run for chain in chains if sum(each.length for each in chain) >= _MIN_MOVED for run in chain]
         if len(kept) in (0, len(runs)):
-            return runs
+            break
         runs = kept
+    return runs
+
+
+def _are_in_one_order(runs: Sequence[Run]) -> bool:
+    """Return whether runs in the order of the first text are in that of the other as well."""
+    return all(before.theirs <= after.theirs for before, after in pairwise(runs))
 
 
 def _by_rank_in_other(runs: Sequence[Run]) -> list[tuple[int, Run]]:
@@ -172,6 +199,8 @@ def _gaps(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
 
 def _gaps_beside_moves(runs: list[Run], ours: int, theirs: int) -> list[Gap]:
     """Return the words beside each run that has different neighbours in the two texts, as gaps."""
+    if _are_in_one_order(runs):
+        return []
     here = [Run(0, 0, 0), *runs, Run(ours, theirs, 0)]
     there = [here[0], *sorted(runs, key=lambda run: run.theirs), here[-1]]
     after = dict(pairwise(there))
@@ -213,7 +242,10 @@ def _match_gap(gap: Gap, ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -
     least, enough = (1, 0.0) if longest <= _SMALL_GAP else (_MIN_RUN, _MIN_MATCHED_SHARE * min(len(a), len(b)))
     if enough and _words_in_shared_pairs(a, b) < enough:
         return []
-    blocks = SequenceMatcher(None, a.tolist(), b.tolist(), autojunk=False).get_matching_blocks()
+    here, there = a.tolist(), b.tolist()
+    if set(here).isdisjoint(there):
+        return []
+    blocks = SequenceMatcher(None, here, there, autojunk=False).get_matching_blocks()
     runs = [Run(gap.ours.start + i, gap.theirs.start + j, n) for i, j, n in blocks if n >= least]
     return runs if sum(run.length for run in runs) >= enough else []
 

@@ -17,11 +17,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.dedupe.features import PublishedText, measure_features
+from worker.dedupe.features import PublishedText, measure_features, time_features
 from worker.dedupe.model import DuplicateModel
 from worker.dedupe.prepared import PreparedText, title_overlap
-from worker.dedupe.similarity import PASSAGE_WORDS, Similarity, marked_share, unmatched_passages
-from worker.dedupe.tokenizer import in_sorted, sorted_unique, word_pairs
+from worker.dedupe.similarity import PASSAGE_WORDS, Coverage, Similarity, marked_share, unmatched_passages
+from worker.dedupe.tokenizer import Words, in_sorted, sorted_unique
 from worker.models import Relation
 
 # Frames: a publisher's text around different items.
@@ -64,8 +64,8 @@ def shares_only_frame(text: PreparedText, other: PreparedText, similarity: Simil
     True if each title is about passages that only its own text has. True also for texts of one publisher with different
     titles, or with stories of their own that are a good part of both texts.
     """
-    ours = _own_passages(text, similarity.ours.matched, other)
-    theirs = _own_passages(other, similarity.theirs.matched, text)
+    if (ours := _own_passages(similarity.ours)) is None or (theirs := _own_passages(similarity.theirs)) is None:
+        return False
     words, known_pairs = min(ours.words, theirs.words), max(ours.known_pairs, theirs.known_pairs)
     if (
         ours.is_its_title
@@ -86,22 +86,28 @@ def shares_only_frame(text: PreparedText, other: PreparedText, similarity: Simil
     return words >= _MIN_STORY_WORDS and min(ours.share, theirs.share) >= _MIN_STORY_SHARE
 
 
-def _own_passages(text: PreparedText, matched: NDArray[np.bool_], other: PreparedText) -> _OwnPassages:
-    """Measure the passages of a text that the other text lacks."""
-    hashes = text.words.hashes
-    passages = [hashes[start:stop] for start, stop in unmatched_passages(matched)]
+def _own_passages(coverage: Coverage) -> _OwnPassages | None:
+    """Measure the passages of a text that the other text lacks; None if there is none."""
+    hashes = coverage.text.words.hashes
+    passages = list(unmatched_passages(coverage.matched))
     if not passages:
-        return _OwnPassages(words=0, share=0.0, known_pairs=1.0, is_its_title=False)
-    own = np.concatenate(passages)
-    pairs = np.concatenate([word_pairs(each) for each in passages])
-    title = sorted_unique(text.title.hashes)
-    told, shared = (marked_share(in_sorted(title, sorted_unique(where))) for where in (own, hashes[matched]))
+        return None
+    own = np.concatenate([hashes[start:stop] for start, stop in passages])
     return _OwnPassages(
         words=len(own),
         share=len(own) / len(hashes),
-        known_pairs=marked_share(in_sorted(pairs, other.pairs)),
-        is_its_title=told >= max(_MIN_TITLE_SHARE, shared + _MIN_TITLE_LEAD),
+        known_pairs=coverage.known_share(passages),
+        is_its_title=_is_title_of(coverage.text.title, own, hashes[coverage.matched]),
     )
+
+
+def _is_title_of(title: Words, own: NDArray[np.uint64], shared: NDArray[np.uint64]) -> bool:
+    """Return whether a title is about a text's own words rather than about those that it shares."""
+    words = sorted_unique(title.hashes)
+    told = marked_share(in_sorted(words, sorted_unique(own)))
+    if told < _MIN_TITLE_SHARE:
+        return False
+    return told >= marked_share(in_sorted(words, sorted_unique(shared))) + _MIN_TITLE_LEAD
 
 
 # Common text: a form, a notice or a sign-off that many texts contain.
@@ -180,10 +186,10 @@ def classify_pair(
         return _classify_short(text.prepared, other.prepared)
     if not similarity.shared_words:
         return Classification(relation=Relation.UNIQUE, rule="too little in common")
-    values = measure_features(text, other, similarity)
     # A brief notice with the same words on another day is a new item.
-    if not values["brief_and_days"] and _equal(text.prepared, other.prepared, titles=True):
+    if _equal(text.prepared, other.prepared, titles=True) and not time_features(text, other)["brief_and_days"]:
         return Classification(relation=Relation.COPY, rule="same words", probability=1.0)
+    values = measure_features(text, other, similarity)
     parts = model.parts(values)
     probability = model.probability(parts)
     if probability >= merge_at:
@@ -206,9 +212,9 @@ def _classify_short(text: PreparedText, other: PreparedText) -> Classification:
 
 def _equal(one: PreparedText, two: PreparedText, *, titles: bool) -> bool:
     """Return whether two texts have the same words; with `titles` also the same titles."""
-    if titles and one.title.hashes.tolist() != two.title.hashes.tolist():
+    if titles and not np.array_equal(one.title.hashes, two.title.hashes):
         return False
-    return len(one.words) > 0 and one.words.hashes.tolist() == two.words.hashes.tolist()
+    return len(one.words) > 0 and np.array_equal(one.words.hashes, two.words.hashes)
 
 
 def _classify_one_item(similarity: Similarity) -> tuple[Relation, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import SequenceMatcher
@@ -19,12 +19,11 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.dedupe.alignment import Gap
-from worker.dedupe.prepared import Entity, PreparedText, find_numbers, title_overlap
-from worker.dedupe.similarity import Coverage, Similarity, marked_share, unmatched_passages
-from worker.dedupe.tokenizer import Words, in_sorted, sorted_unique, word_pairs
+from worker.dedupe.prepared import Entity, PreparedText, entities_in, title_overlap
+from worker.dedupe.similarity import Coverage, Similarity, marked_share
+from worker.dedupe.tokenizer import in_sorted, sorted_unique
 
 # Substitutions: different words at the same place of both texts, and whether they are other numbers or names.
 
@@ -51,11 +50,14 @@ def find_substitutions(text: PreparedText, other: PreparedText, similarity: Simi
     A row of numbers replaced by a row of others (a draw, a table of prices) counts as often as it has numbers, and so
     do rows of codes.
     """
+    gaps = similarity.alignment.gaps
+    if not gaps:
+        return Substitutions(substitutions=0, numbers=0, renamed=0)
     ours, theirs = text.entities, other.entities
     may_be_renamed = _has_own_subject(text, other) and _has_own_subject(other, text)
     found = numbers = renamed = 0
-    for gap in similarity.alignment.gaps:
-        here, there = _entities_in(ours.numbers, gap.ours), _entities_in(theirs.numbers, gap.theirs)
+    for gap in gaps:
+        here, there = entities_in(ours.numbers, gap.ours), entities_in(theirs.numbers, gap.theirs)
         is_substitution = _is_substitution(gap, text, other)
         renamed += is_substitution and may_be_renamed and _is_renamed(text, other, gap)
         if (codes := _codes_in(text, gap.ours)) and (other_codes := _codes_in(other, gap.theirs)):
@@ -77,17 +79,19 @@ def _compare_rows(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> tuple
     return count, max(0, count - len(set(ours) & set(theirs)))
 
 
-def _is_row(numbers: list[Entity], words: range) -> bool:
+def _is_row(numbers: Sequence[Entity], words: range) -> bool:
     """Return whether at least half of some words are numbers."""
     return bool(numbers) and 2 * sum(number.stop - number.start for number in numbers) >= len(words)
 
 
-def numbers_differ(ours: Words, theirs: Words) -> bool:
-    """Return whether two short texts, such as titles, have different numbers at the same place."""
-    here, there = find_numbers(ours), find_numbers(theirs)
-    matcher = SequenceMatcher(None, ours.hashes.tolist(), theirs.hashes.tolist(), autojunk=False)
+def _title_numbers_differ(ours: PreparedText, theirs: PreparedText) -> bool:
+    """Return whether two titles have different numbers at the same place."""
+    here, there = ours.entities.of_title, theirs.entities.of_title
+    if not here or not there:
+        return False
+    matcher = SequenceMatcher(None, ours.title.hashes.tolist(), theirs.title.hashes.tolist(), autojunk=False)
     return any(
-        _numbers_clash(_entities_in(here, range(a, b)), _entities_in(there, range(c, d)))
+        _numbers_clash(entities_in(here, range(a, b)), entities_in(there, range(c, d)))
         for _, a, b, c, d in matcher.get_opcodes()
     )
 
@@ -98,18 +102,18 @@ def are_titles_renumbered(ours: PreparedText, theirs: PreparedText) -> bool:
     Either the titles have the same words but for the numbers, or each text has the number of its title and lacks the
     other's.
     """
-    if not numbers_differ(ours.title, theirs.title):
+    if not _title_numbers_differ(ours, theirs):
         return False
-    if _without_numbers(ours.title) == _without_numbers(theirs.title):
+    if _without_title_numbers(ours) == _without_title_numbers(theirs):
         return True
     return _has_own_title_number(ours, theirs) and _has_own_title_number(theirs, ours)
 
 
-def _without_numbers(words: Words) -> set[int]:
-    kept = np.ones(len(words), dtype=np.bool_)
-    for entity in find_numbers(words):
+def _without_title_numbers(text: PreparedText) -> set[int]:
+    kept = np.ones(len(text.title), dtype=np.bool_)
+    for entity in text.entities.of_title:
         kept[entity.start : entity.stop] = False
-    return set(words.hashes[kept].tolist())
+    return set(text.title.hashes[kept].tolist())
 
 
 def _has_own_title_number(text: PreparedText, other: PreparedText) -> bool:
@@ -121,7 +125,7 @@ def _has_own_title_number(text: PreparedText, other: PreparedText) -> bool:
     return bool((own & told) - {entity.key for entity in other.entities.numbers})
 
 
-def _numbers_clash(ours: list[Entity], theirs: list[Entity]) -> bool:
+def _numbers_clash(ours: Sequence[Entity], theirs: Sequence[Entity]) -> bool:
     """Return whether both sides have numbers and none in common."""
     if not ours or not theirs or {entity.key for entity in ours} & {entity.key for entity in theirs}:
         return False
@@ -142,13 +146,15 @@ def _codes_in(text: PreparedText, words: range) -> list[str]:
 
 def _has_own_subject(text: PreparedText, other: PreparedText) -> bool:
     """Return whether a text has a word of its title that the other text lacks; else it has no subject of its own."""
+    if not len(text.title):
+        return False
     subject = text.title.hashes[in_sorted(text.title.hashes, text.vocabulary)]
     return not (in_sorted(subject, other.vocabulary) | in_sorted(subject, sorted_unique(other.title.hashes))).all()
 
 
 def _is_renamed(text: PreparedText, other: PreparedText, gap: Gap) -> bool:
     """Return whether a gap replaces the subject of one title by that of the other."""
-    ours, theirs = _entities_in(text.entities.names, gap.ours), _entities_in(other.entities.names, gap.theirs)
+    ours, theirs = entities_in(text.entities.names, gap.ours), entities_in(other.entities.names, gap.theirs)
     return (
         bool(ours)
         and bool(theirs)
@@ -174,10 +180,6 @@ def _is_substitution(gap: Gap, text: PreparedText, other: PreparedText) -> bool:
     if not gap.ours or not gap.theirs or max(len(gap.ours), len(gap.theirs)) > _MAX_SUBSTITUTION:
         return False
     return gap.ours.stop < len(text.words) and gap.theirs.stop < len(other.words)
-
-
-def _entities_in(entities: tuple[Entity, ...], words: range) -> list[Entity]:
-    return [entity for entity in entities if entity.start < words.stop and entity.stop > words.start]
 
 
 # The features.
@@ -238,14 +240,9 @@ class _ComparedText:
     other: PublishedText
 
     @cached_property
-    def known_pairs(self) -> NDArray[np.bool_]:
-        """Return for each word but the last whether the other text has it, followed by the next word, anywhere."""
-        return in_sorted(word_pairs(self.text.prepared.words.hashes), self.other.prepared.pairs)
-
-    @cached_property
     def own(self) -> list[tuple[int, int]]:
         """Return the start and stop index of each passage of the story that the other text lacks."""
-        return list(unmatched_passages(self.coverage.matched | ~self.coverage.story))
+        return self.coverage.own
 
     @property
     def passage_weight(self) -> float:
@@ -253,10 +250,7 @@ class _ComparedText:
 
         Of a passage only the share of its word pairs counts that the other text has nowhere.
         """
-        lengths = [
-            (stop - start) * (1.0 - marked_share(self.known_pairs[start : stop - 1])) for start, stop in self.own
-        ]
-        return math.hypot(*lengths)
+        return math.hypot(*((each[1] - each[0]) * (1.0 - self.coverage.known_share([each])) for each in self.own))
 
     @property
     def news(self) -> float:
@@ -264,11 +258,13 @@ class _ComparedText:
 
         A word is known if it is matched, or part of a known pair, so that a passage in other words is no news.
         """
-        known = self.coverage.matched.copy()
-        known[:-1] |= self.known_pairs
-        known[1:] |= self.known_pairs
+        pairs, known = self.coverage.known_pairs, self.coverage.matched.copy()
+        known[:-1] |= pairs
+        known[1:] |= pairs
         known = known[self.coverage.story]
         width = min(_WINDOW, len(known))
+        if 2 * (len(known) - int(np.count_nonzero(known))) <= width:  # too few for any window
+            return 0.0
         sums = np.concatenate(([0], np.cumsum(known)))
         starts = np.flatnonzero(2 * (sums[width:] - sums[: len(sums) - width]) < width)
         edges = np.zeros(len(known) + 1, dtype=np.int64)
@@ -280,21 +276,24 @@ class _ComparedText:
     def known_lead(self) -> float:
         """Return the share of the word pairs at the story's beginning that the other text has anywhere."""
         inside = self.coverage.story[1:] & self.coverage.story[:-1]
-        lead = self.known_pairs[inside][:_LEAD_PAIRS]
+        lead = self.coverage.known_pairs[inside][:_LEAD_PAIRS]
         return marked_share(lead) if len(lead) else 1.0
 
     @property
     def own_numbers(self) -> int:
         """Return how many distinct numbers among the words that the other text lacks it has nowhere else."""
-        own = self.coverage.story & ~self.coverage.matched
+        own = (self.coverage.story & ~self.coverage.matched).tobytes()
+        numbers = [each for each in self.text.prepared.entities.numbers if 0 not in own[each.start : each.stop]]
+        if not numbers:
+            return 0
         known = self.other.prepared.entities.number_parts
-        numbers = (each for each in self.text.prepared.entities.numbers if own[each.start : each.stop].all())
         return len({each.key for each in numbers if not known.issuperset(each.key)})
 
     @property
     def own_dates(self) -> int:
         """Return how many dates near the beginning the other text names nowhere."""
-        return len(self.text.prepared.lead_dates - self.other.prepared.dates.keys())
+        dates = self.text.prepared.lead_dates
+        return len(dates - self.other.prepared.dates.keys()) if dates else 0
 
 
 def measure_features(text: PublishedText, other: PublishedText, similarity: Similarity) -> dict[str, float]:
@@ -309,10 +308,16 @@ def measure_features(text: PublishedText, other: PublishedText, similarity: Simi
         **_clash_features(one, two, similarity),
         **_title_features(shorter, longer),
         **time_features(text, other),
-        "own_dates": float(min(ours.own_dates, theirs.own_dates)),
+        "own_dates": float(_lesser(lambda side: side.own_dates, ours, theirs)),
         "length": math.log1p(len(shorter.text.prepared.words)),
         "ratio": shorter.coverage.story_words / max(1, longer.coverage.story_words),
     }
+
+
+def _lesser(measure: Callable[[_ComparedText], float], one: _ComparedText, two: _ComparedText) -> float:
+    """Return the lesser of what two texts have of something that is at least 0."""
+    first = measure(one)
+    return min(first, measure(two)) if first else first
 
 
 def time_features(text: PublishedText, other: PublishedText) -> dict[str, float]:
@@ -331,11 +336,11 @@ def time_features(text: PublishedText, other: PublishedText) -> dict[str, float]
 def _passage_features(shorter: _ComparedText, longer: _ComparedText) -> dict[str, float]:
     """Return the features of the passages that only one of the texts has."""
     return {
-        "both_have_passages": math.log1p(min(shorter.passage_weight, longer.passage_weight)),
+        "both_have_passages": math.log1p(_lesser(lambda side: side.passage_weight, shorter, longer)),
         "longest_passage": math.log1p(max((stop - start for start, stop in shorter.own), default=0)),
-        "news_in_both": min(shorter.news, longer.news),
+        "news_in_both": _lesser(lambda side: side.news, shorter, longer),
         "lead_pairs": longer.known_lead,
-        "own_numbers": math.log1p(min(shorter.own_numbers, longer.own_numbers)),
+        "own_numbers": math.log1p(_lesser(lambda side: side.own_numbers, shorter, longer)),
     }
 
 
@@ -363,7 +368,7 @@ def _title_features(shorter: _ComparedText, longer: _ComparedText) -> dict[str, 
     one, two = shorter.text.prepared, longer.text.prepared
     overlap = title_overlap(one.title, two.title)
     ours, theirs = one.title_numbers, two.title_numbers
-    clash = bool(ours - theirs and theirs - ours) and numbers_differ(one.title, two.title)
+    clash = bool(ours - theirs and theirs - ours) and _title_numbers_differ(one, two)
     return {
         "title": overlap,
         "other_title_and_passages": (1.0 - overlap) * shorter.coverage.own_passages,

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ CLUSTER_RELATIONS: Final = frozenset({Relation.COPY, Relation.CONTAINED, Relatio
 """Relations that make two texts members of one cluster."""
 
 _GIVEN_BY_INPUT: Final = "input"
+_KEPT_HOSTS: Final = 4096  # hosts of which the publisher is kept; chosen, not measured: a megabyte at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ def head_candidate(text: Article | Neighbour) -> HeadCandidate:
     )
 
 
+@lru_cache(maxsize=_KEPT_HOSTS)
 def publisher_of(host: str) -> str:
     """Return the publisher of a host, which is its site; empty for local files, which have no host."""
     try:
@@ -223,9 +226,9 @@ def measure_addition(text: PreparedText, older: PreparedText, similarity: Simila
     own = [
         each
         for each in unmatched_passages(similarity.ours.matched)
-        if _shared_pairs(text, [each], older) < _RESTATED_SHARE
+        if similarity.ours.known_share([each]) < _RESTATED_SHARE
     ]
-    lost = unmatched_passages(similarity.theirs.matched | ~similarity.theirs.story)
+    lost = similarity.theirs.own
     return AddedText(
         words=_count_words(own),
         lost=_count_words(lost),
@@ -246,7 +249,11 @@ def _why_foreign(text: PreparedText, older: PreparedText, similarity: Similarity
         return ""
     if _is_wrapped(len(text.words), own):
         return "it wraps the other into text of its own"
-    return "" if _continues_story(text, older, own) else "what it adds speaks of something else"
+    return (
+        ""
+        if _continues_story(text, older, similarity.ours.known_share(own), own)
+        else "what it adds speaks of something else"
+    )
 
 
 def _is_interspersed(similarity: Similarity) -> bool:
@@ -267,9 +274,11 @@ def _is_wrapped(length: int, own: list[tuple[int, int]]) -> bool:
     return min(before, after) >= _MIN_WRAPPING_WORDS > inside
 
 
-def _continues_story(text: PreparedText, older: PreparedText, own: list[tuple[int, int]]) -> bool:
-    """Return whether the added passages, taken together, are on the topic of the older text."""
-    known = _shared_pairs(text, own, older)
+def _continues_story(text: PreparedText, older: PreparedText, known: float, own: list[tuple[int, int]]) -> bool:
+    """Return whether the added passages, taken together, are on the topic of the older text.
+
+    `known` is the share of their word pairs that the older text has.
+    """
     if known < _MIN_RATIO_TO_CHANCE * _shared_by_chance(text, own, older):
         return False
     length_factor = min(_MAX_LENGTH_FACTOR, math.pow(max(1.0, len(older.words) / _USUAL_LENGTH), 0.4))
@@ -277,11 +286,6 @@ def _continues_story(text: PreparedText, older: PreparedText, own: list[tuple[in
         return True
     title = in_sorted(_pairs_in(text, own), sorted_unique(word_pairs(older.title.hashes)))
     return known >= _MIN_KNOWN_PAIRS_WITH_TITLE and marked_share(title) >= _MIN_TITLE_PAIRS
-
-
-def _shared_pairs(text: PreparedText, own: list[tuple[int, int]], older: PreparedText) -> float:
-    """Return the share of the word pairs in some passages that the older text has."""
-    return marked_share(in_sorted(_pairs_in(text, own), older.pairs))
 
 
 def _shared_by_chance(text: PreparedText, own: list[tuple[int, int]], older: PreparedText) -> float:

@@ -6,25 +6,30 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.dedupe.alignment import UniqueShingles
 from worker.dedupe.tokenizer import Words, in_sorted, plain_digits, shingles, sorted_unique, tokenize, word_pairs
 
 # Entities: the numbers and names of a text, which differ between two items with nearly the same wording.
 
 
 # U+066B and U+066C are the Arabic decimal and thousands separators.
-_NUMBER = re.compile(r"\d+(?:[.,:/\u066b\u066c-]\d+)*")
+# Both patterns begin with a digit, not with a repetition or with what is before it: so `re` skips to the next digit.
+_NUMBER = re.compile(r"\d\d*(?:[.,:/\u066b\u066c-]\d+)*")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,\u066c]\d{3})+")
 _PARTS_APART = re.compile(r"[.,\u066c]")
 _PARTS = re.compile(r"\d+")
 _JOINED = re.compile(r"[^\S\n]?[-–.&/’']?[^\S\n]?")
-_DATE = re.compile(r"(?<![\d.,/-])(\d{1,2})(?:[-/.]| tháng )(\d{1,2})(?:[-/.](?:\d{4}|\d{2}))?(?![\d%])")
+_DATE = re.compile(r"(\d(?<![\d.,/-]\d)\d?)(?:[-/.]| tháng )(\d{1,2})(?:[-/.](?:\d{4}|\d{2}))?(?![\d%])")
 _MAX_MONTH, _MAX_DAY = 12, 31  # of the Gregorian calendar
 _DATED_WORDS = 160  # from 80 to 240 words the labelled pairs are separated about as well in cross-validation
 
@@ -39,6 +44,17 @@ class Entity:
     key: tuple[str, ...] | tuple[int, ...]
     start: int
     stop: int
+
+
+def entities_in(entities: Sequence[Entity], words: range) -> Sequence[Entity]:
+    """Return those of the entities of a text, in order, that have one of some words."""
+    if not entities:
+        return entities
+    first = bisect_right(entities, words.start, key=_stop_of)
+    return entities[first : bisect_left(entities, words.stop, lo=first, key=_start_of)]
+
+
+_start_of, _stop_of = attrgetter("start"), attrgetter("stop")
 
 
 # Without slots, for `cached_property`: finding names is the slowest step, and few pairs need it.
@@ -60,9 +76,14 @@ class Entities:
         return tuple(_find_names(self.words))
 
     @cached_property
+    def of_title(self) -> tuple[Entity, ...]:
+        """Return the numbers of the title, in order."""
+        return find_numbers(self.title)
+
+    @cached_property
     def number_parts(self) -> frozenset[str | int]:
         """Return every part of a number in the text and its title."""
-        return frozenset(part for number in (*self.numbers, *find_numbers(self.title)) for part in number.key)
+        return frozenset(part for number in (*self.numbers, *self.of_title) for part in number.key)
 
     @cached_property
     def name_parts(self) -> frozenset[int]:
@@ -79,6 +100,8 @@ def number_keys(words: Words) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
 def find_numbers(words: Words) -> tuple[Entity, ...]:
     """Return the numbers of a text in order, dates and scores as one number each."""
     matches = list(_NUMBER.finditer(words.text))
+    if not matches:
+        return ()
     starts = np.searchsorted(words.ends, [match.start() for match in matches], side="right").tolist()
     stops = np.searchsorted(words.starts, [match.end() for match in matches], side="left").tolist()
     return tuple(
@@ -176,18 +199,20 @@ class BigramIndex:
     def _window(self, passage: NDArray[np.uint64]) -> NDArray[np.uint64] | None:
         """Return the part of the text, a little longer than the passage, that has most of its word pairs."""
         pairs = word_pairs(passage)
-        first = np.searchsorted(self._sorted, pairs, side="left")
-        known = first < len(self._sorted)
-        known[known] = self._sorted.take(first[known]) == pairs[known]
-        if np.count_nonzero(known) < _MIN_SHARED_PAIRS * len(passage):
+        if not len(self._sorted):
             return None
-        count = np.searchsorted(self._sorted, pairs, side="right") - first
+        first = self._sorted.searchsorted(pairs)
+        known = np.flatnonzero(self._sorted.take(first, mode="clip") == pairs)
+        if len(known) < _MIN_SHARED_PAIRS * len(passage):
+            return None
+        first = first[known]
+        count = self._sorted.searchsorted(pairs[known], side="right") - first
         count[count > _MAX_PLACES_OF_A_PAIR] = 0
         total = int(count.sum())
         if not total:
             return None
         within = np.arange(total) - np.repeat(np.cumsum(count) - count, count)
-        offsets = np.sort(self._order[np.repeat(first, count) + within] - np.repeat(np.arange(len(pairs)), count))
+        offsets = np.sort(self._order[np.repeat(first, count) + within] - np.repeat(known, count))
         # Each offset is where the passage would begin in the text; edits move it by no more than the slack.
         slack = max(4, len(passage) // 3)
         ends = np.searchsorted(offsets, offsets + slack, side="right")
@@ -211,6 +236,11 @@ class PreparedText:
     def title(self) -> Words:
         """Return the words of the title."""
         return tokenize(self.headline)
+
+    @cached_property
+    def unique_shingles(self) -> UniqueShingles:
+        """Return the shingles that occur once, with their places."""
+        return UniqueShingles.of(self.shingles)
 
     @cached_property
     def vocabulary(self) -> NDArray[np.uint64]:
@@ -244,7 +274,7 @@ class PreparedText:
     @cached_property
     def title_numbers(self) -> frozenset[tuple[str, ...] | tuple[int, ...]]:
         """Return the numbers of the title."""
-        return number_keys(self.title)
+        return frozenset(number.key for number in self.entities.of_title)
 
     @cached_property
     def dates(self) -> dict[tuple[int, int], int]:

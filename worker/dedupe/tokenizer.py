@@ -217,16 +217,17 @@ def shingles(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def sorted_unique(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return the distinct hashes in ascending order: `numpy.unique`, but several times as fast on short arrays."""
     ordered = np.sort(hashes)
-    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
+    is_first = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return ordered[is_first]
 
 
 def in_sorted(hashes: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Return for each hash whether it is in the sorted array."""
     if not len(ordered):
         return np.zeros(len(hashes), dtype=np.bool_)
-    places = np.searchsorted(ordered, hashes)
-    places[places == len(ordered)] = 0
-    found: NDArray[np.bool_] = ordered.take(places) == hashes
+    # A hash above all others is compared with the last one, which it does not equal.
+    found: NDArray[np.bool_] = ordered.take(ordered.searchsorted(hashes), mode="clip") == hashes
     return found
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.dedupe.factories import edited, prose
 from worker.dedupe.alignment import align, align_passages
 from worker.dedupe.prepared import prepare
-from worker.dedupe.similarity import compare, is_on_topic, unmatched_passages
+from worker.dedupe.similarity import compare, unmatched_passages
 from worker.dedupe.tokenizer import tokenize
 
 STORY = prose(1)
@@ -106,9 +106,10 @@ def test_a_passage_bridges_single_words_and_short_ones_are_left_out() -> None:
 def test_a_passage_on_another_topic_is_off_topic() -> None:
     story = prepare("\n".join(STORY))
     page = prepare("\n".join([*prose(60)[:4], *STORY[:8]]))
+    found = compare(page, story).ours
 
-    assert not is_on_topic(page, 0, 72, story)
-    assert is_on_topic(page, 72, 150, story)
+    assert not found.is_on_topic(0, 72)
+    assert found.is_on_topic(72, 150)
 
 
 def test_similarity_counts_distinct_shingles_and_words() -> None:
