@@ -41,6 +41,7 @@ from worker.batch.files import (
 )
 from worker.batch.functions import (
     ARTICLE_FIELDS,
+    FEW_CLUSTERS,
     FINGERPRINT_FIELDS,
     JUDGED_FIELDS,
     LENGTH_BITS,
@@ -60,8 +61,6 @@ from worker.storage.corpus.index import MAX_POSTINGS
 _PARTITION_BITS: Final = 36  # the engine's row numbers have the number of the partition above so many bits
 _BLOCK_BITS: Final = 16
 """The first articles of a frequent key are looked for in blocks of 2**16, so that no list grows with the corpus."""
-_FEW_HITS: Final = 3
-"""With so few neighbours in all, no text can be common to three clusters besides (docs/dedupe.md, "Verdicts")."""
 _PARTITIONS_A_PROCESSOR: Final = 2
 """Parts of a grouping on a cluster, for each of its processors: enough to balance. Chosen, not measured."""
 _EDGE: Final = (col("member").alias("one"), col("against").alias("other"))
@@ -207,7 +206,10 @@ class _Corpus:
         return self._articles.where("shingles > 0")
 
     def find_hits(self) -> DataFrame:
-        """Return the `row` of each article with its `hits`, the earlier articles most like it by their index keys."""
+        """Return the `row` of each article with its `hits`, the earlier articles most like it by their index keys.
+
+        `first` is the hit that is judged first.
+        """
         length = fn.when(col("shingles") < lit(LONGEST), col("shingles")).otherwise(lit(LONGEST)).cast(DataType.int64())
         posting = (col("row") * lit(1 << LENGTH_BITS) + length).alias("posting")
         size = fn.list_count(col("keys")).cast(DataType.int64()).alias("size")
@@ -222,24 +224,24 @@ class _Corpus:
         )
         found = near.select(
             (col("posting") // lit(1 << LENGTH_BITS)).cast(DataType.int64()).alias("row"),
-            find_hits(col("posting"), col("size"), col("postings")).alias("hits"),
+            find_hits(col("posting"), col("size"), col("postings")),
         )
         return self._keep(found.where(fn.list_count(col("hits")) > lit(0)))
 
     def judge_pairs(self, hits: DataFrame) -> DataFrame:
         """Return pairs that join if nothing else is stored, enough of them to connect all that join in any way.
 
-        The columns are those of a membership and `is_head`. First each article is judged with its best hit. Another hit
+        The columns are those of a membership and `is_head`. First each article is judged with one of its hits. Another
         that these pairs connect with it already would not change the groups: only the rest are judged as well.
         """
-        best = self._judge(hits.select("row", fn.get(col("hits"), 0).alias("stored")))
-        groups = connected_components(best.select(*_EDGE), keep=self._keep)
-        others = hits.select("row", fn.slice(col("hits"), 1).alias("stored")).explode("stored")
-        others = others.where(fn.not_null(col("stored"))).join(groups, on="row", how="left")
+        first = self._judge(hits.select("row", col("first").alias("stored")))
+        groups = connected_components(first.select(*_EDGE), keep=self._keep)
+        others = hits.select("row", "first", col("hits").alias("stored")).explode("stored")
+        others = others.where(col("stored") != col("first")).join(groups, on="row", how="left")
         groups = groups.select(col("row").alias("stored"), col("group").alias("stored_group"))
         others = others.join(groups, on="stored", how="left")
         is_apart = fn.coalesce(col("group"), lit(-1)) != fn.coalesce(col("stored_group"), lit(-2))
-        return self._keep(best.concat(self._judge(others.where(is_apart).select("row", "stored"))))
+        return self._keep(first.concat(self._judge(others.where(is_apart).select("row", "stored"))))
 
     def _judge(self, pairs: DataFrame) -> DataFrame:
         """Return which pairs of a `row` and a `stored` article join, with the columns of a membership and `is_head`."""
@@ -263,10 +265,13 @@ class _Corpus:
         by_group = edges.join(groups, left_on="one", right_on="row").groupby("group")
         sizes = by_group.agg(fn.count(col("one")).alias("edges"))
         # A pair with few other neighbours is decided: the judge has nothing else to take into account.
-        few = hits.where(fn.list_count(col("hits")) <= lit(_FEW_HITS)).select("row")
+        few = hits.where(fn.list_count(col("hits")) <= lit(FEW_CLUSTERS)).select("row")
         alone = pairs.join(groups, left_on="member", right_on="row").join(sizes.where("edges = 1"), on="group")
         alone = self._keep(alone.join(few, left_on="member", right_on="row", how="semi"))
         rest = groups.join(alone, on="group", how="anti")
+        judged = fn.to_struct(*map(col, (*MEMBERSHIP_FIELDS, "is_head"))).alias("judged")
+        by_member = pairs.select(col("member").alias("row"), judged).groupby("row").agg(fn.list_agg(col("judged")))
+        hits = hits.join(by_member, on="row", how="left")
         return self._keep(_members_of_pairs(alone).concat(self._settle_groups(rest, hits, edges)))
 
     def _settle_groups(self, groups: DataFrame, hits: DataFrame, edges: DataFrame) -> DataFrame:
@@ -284,7 +289,7 @@ class _Corpus:
                 "may_join": fn.coalesce(col("may_join"), lit(False)),  # noqa: FBT003 - a value
             }
         )
-        article = _as_row("row", "group", "hits", "may_join", "shingles").alias("article")
+        article = _as_row("row", "group", "hits", "judged", "may_join", "shingles").alias("article")
         by_group = found.select("in", article).groupby("in").agg(fn.list_agg(col("article")))
         settled = by_group.select(self._pair_judge.settle(col("in"), col("article")).alias("found")).explode("found")
         settled = settled.where(fn.not_null(col("found")))
