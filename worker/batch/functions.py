@@ -186,20 +186,21 @@ def find_hits(posting: Series, size: Series, postings: Series) -> Any:
 
 
 def _hits_of(posting: int, size: int, postings: list[list[int]]) -> dict[str, object]:
-    row, shingles = posting >> LENGTH_BITS, posting & LONGEST
-    earlier: dict[int, list[int]] = {}
-    lengths: dict[int, int] = {}
+    # Postings have the order of the rows, so they are ranked as they are.
+    before = posting >> LENGTH_BITS << LENGTH_BITS
+    earlier = dict[int, list[int]]()
     for key, entries in enumerate(sorted(postings)):  # sorted: sums do not depend on the order of the engine
-        found = {entry >> LENGTH_BITS: entry & LONGEST for entry in entries if entry >> LENGTH_BITS < row}
-        if found:
-            earlier[key] = list(found)
-            lengths.update(found)
-    made = Fingerprint(signature=b"", bands=(), anchors=tuple(range(size)), shingles=shingles)
-    hits = index.best(index.rank(earlier, made), made, lengths, limit=MAX_HITS)
+        if found := [entry for entry in entries if entry < before]:
+            earlier[key] = found
+    made = Fingerprint(signature=b"", bands=(), anchors=tuple(range(size)), shingles=posting & LONGEST)
+    ranked = index.rank(earlier, made)
+    lengths = {hit.article_id: hit.article_id & LONGEST for hit in ranked} if len(ranked) > MAX_HITS else {}
+    hits = index.best(ranked, made, lengths, limit=MAX_HITS)
     least = (_MIN_SHARED_KEYS, *[_MIN_SHARED_KEYS_BESIDE] * len(hits))
     kept = [hit for hit, keys in zip(hits, least, strict=False) if hit.shared_anchors >= min(keys, size)]
-    like_best = (hit.article_id for hit in kept if 2 * hit.shared_anchors >= kept[0].shared_anchors)
-    return {"hits": [hit.article_id for hit in kept], "first": min(like_best, default=None)}
+    rows = [hit.article_id >> LENGTH_BITS for hit in kept]
+    like_best = (row for row, hit in zip(rows, kept, strict=True) if 2 * hit.shared_anchors >= kept[0].shared_anchors)
+    return {"hits": rows, "first": min(like_best, default=None)}
 
 
 # Pairs and groups.

@@ -250,6 +250,7 @@ def count_spaceless(text: str) -> tuple[int, str]:
 # scripts and emoji need them.
 _UNWANTED = re.compile(r"[\xad\u200b\u2060\ufeff]")
 _BLANKS = re.compile(r"\s+")
+_UNCLEAN_BLANKS = ("  ", " \n", "\n ", "\n\n")
 _LINE_BREAKS = re.compile(r"[\r\n\x0b\x0c\x85\u2028\u2029]+")
 
 
@@ -269,6 +270,11 @@ def clean_paragraphs(lines: Iterable[str]) -> list[str]:
 
 def clean_text(raw: str) -> str:
     """Return a text as clean paragraphs separated by one newline; cleaning twice changes nothing."""
+    text = raw if raw.isascii() else unicodedata.normalize("NFC", raw)
+    # The lines of a text that is clean already need not be cleaned one by one.
+    is_clean = text.replace("\n", "").isprintable() and text == text.strip()
+    if is_clean and not any(blanks in text for blanks in _UNCLEAN_BLANKS):
+        return text
     return "\n".join(clean_paragraphs(_LINE_BREAKS.split(raw)))
 
 

@@ -159,10 +159,12 @@ def rank(postings: Mapping[int, Sequence[int]], fingerprint: Fingerprint) -> lis
     weights: defaultdict[int, float] = defaultdict(float)
     for key in keys:
         articles = postings.get(key, ())
+        weight, is_band = 1 / max(1, len(articles)), key in bands
         for article_id in articles:
             shared[article_id] += 1
-            shared_bands[article_id] += key in bands
-            weights[article_id] += 1 / len(articles)
+            weights[article_id] += weight
+            if is_band:
+                shared_bands[article_id] += 1
     min_weight = min(_MIN_WEIGHT, len(keys) / (2 * MAX_POSTINGS))
     hits = (
         Match(
