@@ -123,7 +123,11 @@ def addresses(served: CorpusPages, articles: int) -> Iterator[str]:
 
 
 async def visit(client: httpx.AsyncClient, clock: HastyClock, address: str) -> tuple[float, float, int]:
-    """Return the milliseconds of a visit by the clock and of the processor, and the size of the page."""
+    """Return the milliseconds of a visit by the clock and of the processor, and the size of the page.
+
+    Before it, what an earlier visit began to count ends.
+    """
+    await asyncio.gather(*(each for each in asyncio.all_tasks() if each is not asyncio.current_task()))
     clock.jump()
     began, before = time.perf_counter(), time.process_time()
     answer = await client.get(address)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import quote, urlencode
@@ -20,24 +19,25 @@ from worker.config.schema import Settings, WebSettings
 from worker.config.types import is_loopback
 from worker.errors import StoreError
 from worker.logs import log
-from worker.models import ActivityCounts, Alarm, Health, SearchResult, StoreStats
+from worker.models import ActivityCounts, Alarm, Health, StoreStats
 from worker.models.browsing import UNDONE, CopyReport, NewArticles, ReviewPage, SearchResults
+from worker.ports import Clock
 from worker.runs import curation
-from worker.runs.reading import Browser, ShownArticle
+from worker.runs.reading import ACTIVITY_SPAN, Browser, ShownArticle
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.store import open_read_only
-from worker.web.app import StatusSource, WebApp, build_web_app
+from worker.web.app import Kept, StatusSource, WebApp, build_web_app
 from worker.web.data import AtomFeed, FeedEntry, Within, cursor_values, make_cursor
 from worker.web.metrics import Metrics
-from worker.web.pages import SPANS, Plot, daemon_alarms, losses, lost_by_day, plot, summary, titled, warned, web_address
+from worker.web.pages import Overview, daemon_alarms, losses, lost_by_day, plots, summary, titled, warned, web_address
 from worker.web.routes import Action, FeedPage, WebPage
 from worker.web.server import serve_pages
 
 FEED_SIZE: Final = 100  # articles in the feed; chosen: more than come in between two looks of a feed reader
 PAGE_SIZE: Final = 20  # results on a page: a screen or two
 _MAX_OFFSET: Final = 980  # the last page of results
-_PATIENCE: Final = timedelta(seconds=20)  # chosen: as long as a person waits for a page
 _OPEN_WITHIN, _LOOK_AGAIN = timedelta(seconds=5), timedelta(milliseconds=50)  # chosen: a reload takes less
+_RENEWED_EVERY: Final = timedelta(minutes=1)  # chosen: nobody sees older figures, and counting a million takes 0.3 s
 _ACTIVITY_AGE: Final = timedelta(seconds=30)  # for how long the plots are kept: they change little in that time
 
 T = TypeVar("T")
@@ -51,31 +51,12 @@ Reason = Annotated[str, "why a page was rejected, in one word"]
 Decided = Annotated[Literal["same", "different"], "whether both are one item"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overview:
-    """The state of the worker and its store, in one sentence in `summary`; `warnings` are the problems of each source.
-
-    `alarms` are those of the worker. `lost` counts the pages that errors of the worker have cost in the last week.
-    `daemon` is the daemon on the store: empty if none is running, null if unknown or if it serves this page itself.
-    """
-
-    summary: str
-    health: Health
-    daemon: str | None
-    alarms: tuple[Alarm, ...]
-    figures: StoreStats | None
-    plots: tuple[Plot, ...]
-    warnings: Mapping[str, tuple[Alarm, ...]]
-    lost: int
-
-
 class CorpusPages:
     """Reads what the pages show of an open store, and makes their changes."""
 
     def __init__(self, source: StatusSource, *, corpus: Callable[[], Browser | None]) -> None:
         self._source, self._corpus = source, corpus
-        self._activity: tuple[Browser, ActivityCounts, float] | None = None
-        self._report: tuple[Browser, CopyReport, float] | None = None
+        self._answers: _Answers | None = None
         self._unsure: tuple[Browser, curation.UnsurePairs] | None = None
         self._finder = curation.SourceFinder()
         self.pages = (
@@ -110,19 +91,27 @@ class CorpusPages:
             self._source, web=web, pages=self.pages, actions=self.actions, feeds=self.feeds, is_public=is_public
         )
 
+    async def stay_prepared(self) -> None:
+        """Prepare again and again until cancelled, so that nobody sees figures of long ago."""
+        while True:
+            await self.prepare()
+            await self._source.clock.sleep(_RENEWED_EVERY)
+
     async def prepare(self) -> None:
-        """Do beforehand what the first visits would wait for: load the judge's modules, count, and make the report."""
+        """Do beforehand what visitors would wait for: load the judge's modules, and renew what is kept if it is old."""
         try:
             await asyncio.to_thread(curation.load_judge)
-            await self.overview()
-            await self._copy_report()
-        except StoreError as exc:
-            log.warning("web.store_silent", error=str(exc))
+            if self._corpus() is not None:
+                await self._source.recent()
+                await self._hours()
+                await (await self._answers_of_store()).report.get()
+        except (StoreError, TimeoutError) as exc:
+            log.warning("web.store_silent", error=str(exc) or "no answer in time")
 
     async def overview(self) -> Overview:
         """Return health, numbers, plots, what needs a person, newest articles and sources."""
-        now, figures = self._source.clock.now(), await self._source.recent()
-        hours, health, warnings = await self._hours(), self._source.health(), warned(figures, now=now)
+        now, (figures, hours) = self._source.clock.now(), await asyncio.gather(self._source.recent(), self._hours())
+        health, warnings = self._source.health(), warned(figures, now=now)
         daemon, alarms = await self._worker_state(figures)
         lost = sum(lost_by_day(hours, now=now).values())
         return Overview(
@@ -131,7 +120,7 @@ class CorpusPages:
             daemon=daemon,
             alarms=alarms,
             figures=figures,
-            plots=tuple(plot(span, hours, now=now) for span, *_ in SPANS) if hours else (),
+            plots=plots(hours, now=now),
             warnings=warnings,
             lost=lost,
         )
@@ -152,7 +141,7 @@ class CorpusPages:
     async def search(self, *, q: Query = "", cursor: Cursor = "") -> SearchResults:
         """Return the texts that meet a query, the best first."""
         query, offset = q.strip(), max(0, min((cursor_values(cursor, int) or (0,))[0], _MAX_OFFSET))
-        result = await self._run(partial(_found, query=query, offset=offset)) if query else None
+        result = await self._run(lambda reader: reader.search(query, limit=PAGE_SIZE, offset=offset)) if query else None
         more = bool(result and result.more and offset + PAGE_SIZE <= _MAX_OFFSET)
         return SearchResults(
             query=query,
@@ -195,10 +184,10 @@ class CorpusPages:
 
     async def alarms_feed(self) -> AtomFeed:
         """Return what needs a person."""
-        browser, now, figures = await self._open(), self._source.clock.now(), await self._source.recent()
-        tag = await browser.tag()
+        browser, now = await self._open(), self._source.clock.now()
+        figures, hours, tag = await asyncio.gather(self._source.recent(), self._hours(), browser.tag())
         found = [(name, each) for name, alarms in warned(figures, now=now).items() for each in alarms]
-        found += [("extraction", each) for each in losses(await self._hours(), now=now)]
+        found += [("extraction", each) for each in losses(hours, now=now)]
         found += [("worker", each) for each in (self._source.alarms() if self._source.alarms else browser.alarms)]
         entries = tuple(
             FeedEntry(
@@ -216,7 +205,7 @@ class CorpusPages:
         """Return who copied whom: the week's most copied stories, hosts by share of copied text, the newest copies."""
         copies = await self._run(lambda reader: curation.read_copies(reader, cursor))
         return curation.ClustersPage(
-            report=None if cursor else await self._copy_report(),
+            report=None if cursor else await (await self._answers_of_store()).report.get(),
             copies=copies.links,
             next=make_cursor(copies.before) if copies.before is not None else None,
         )
@@ -309,16 +298,6 @@ class CorpusPages:
             await self._source.clock.sleep(_LOOK_AGAIN)
         return corpus
 
-    async def _copy_report(self) -> CopyReport:
-        """Return who copied whom lately; kept for some minutes."""
-        browser, clock = await self._open(), self._source.clock
-        known = self._report if self._report and self._report[0] is browser else None
-        if known is None or clock.monotonic() - known[2] >= curation.REPORT_AGE.total_seconds():
-            since = clock.now() - curation.REPORT_SPAN
-            report = await browser.run(lambda reader: reader.copy_report(since=since))
-            known = self._report = browser, report, clock.monotonic()
-        return known[1]
-
     def _unsure_pairs(self, browser: Browser, reader: StoreReader) -> curation.UnsurePairs:
         """Return the unsure pairs of a store; those found so far are kept while it is open."""
         if self._unsure is None or self._unsure[0] is not browser:
@@ -326,28 +305,45 @@ class CorpusPages:
         return self._unsure[1]
 
     async def _hours(self) -> Mapping[tuple[datetime, str], int]:
-        """Return the outcomes by hour, as far as the store answers; only what is new since the last query is read."""
-        corpus, clock = self._corpus(), self._source.clock
-        if corpus is None:
+        """Return the outcomes by hour, as far as the store answers."""
+        if self._corpus() is None:
             return {}
-        known = self._activity if self._activity and self._activity[0] is corpus else None
-        if known and clock.monotonic() - known[2] < _ACTIVITY_AGE.total_seconds():
-            return known[1].hours
-        before = known[1] if known else ActivityCounts(hours={}, last_event=0)
+        answers = await self._answers_of_store()
         try:
-            async with asyncio.timeout(_PATIENCE.total_seconds()):
-                new = await corpus.activity(after=before.last_event)
+            return (await answers.activity.get()).hours
         except (StoreError, TimeoutError) as exc:
             log.warning("web.store_silent", error=str(exc) or "no answer in time")
-            return before.hours
-        hours = Counter(before.hours)
+            return answers.counted.hours
+
+    async def _answers_of_store(self) -> _Answers:
+        """Return what is kept of the store that is open."""
+        browser = await self._open()
+        if self._answers is None or self._answers.browser is not browser:
+            self._answers = _Answers(browser, self._source.clock)
+        return self._answers
+
+
+class _Answers:
+    """What is kept of a store while it is open: who copied whom, and the outcomes by hour."""
+
+    def __init__(self, browser: Browser, clock: Clock) -> None:
+        self.browser, self._clock = browser, clock
+        self.report = Kept(self._read_report, clock=clock, max_age=curation.REPORT_AGE)
+        self.activity = Kept(self._read_activity, clock=clock, max_age=_ACTIVITY_AGE)
+        self.counted = ActivityCounts(hours={}, last_event=0)
+
+    async def _read_report(self) -> CopyReport:
+        since = self._clock.now() - curation.REPORT_SPAN
+        return await self.browser.count(lambda reader: reader.copy_report(since=since))
+
+    async def _read_activity(self) -> ActivityCounts:
+        """Read only what is new since the last time."""
+        after, since = self.counted.last_event, self._clock.now() - ACTIVITY_SPAN
+        new = await self.browser.count(lambda reader: reader.activity(after=after, since=since))
+        hours = Counter({hour: number for hour, number in self.counted.hours.items() if hour[0] >= since})
         hours.update(new.hours)
-        self._activity = corpus, ActivityCounts(hours=hours, last_event=new.last_event), clock.monotonic()
-        return hours
-
-
-def _found(reader: StoreReader, *, query: str, offset: int) -> SearchResult:
-    return reader.search(query, limit=PAGE_SIZE, offset=offset)
+        self.counted = ActivityCounts(hours=hours, last_event=new.last_event)
+        return self.counted
 
 
 def pages_app(
@@ -383,8 +379,7 @@ class WebRun:
             async with serve_pages(app, listen=self._listen) as port:
                 host = self._listen.rpartition(":")[0]
                 on_start(f"http://{host}:{port}/")
-                await served.prepare()
-                await asyncio.Event().wait()
+                await served.stay_prepared()
 
     async def _figures(self, browser: Browser) -> StoreStats:
         """Return the statistics, and keep in mind whether the store answers."""

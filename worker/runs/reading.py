@@ -20,7 +20,6 @@ from worker.errors import ConfigurationError, NotFoundError, UsageError
 from worker.models import (
     EARLIER_VERSION,
     PAGE_FIELDS,
-    ActivityCounts,
     Alarm,
     Article,
     CandidateRecord,
@@ -311,7 +310,7 @@ class Browser:
         self._clock = clock
         self._sources = tuple(sources)
         self._config = config
-        self._offload = StoreExecutor(count=THREADS)
+        self._offload, self._counting = StoreExecutor(count=THREADS), asyncio.Lock()
         self.alarms: tuple[Alarm, ...] = ()
         """An alarm while the configuration file is invalid, as `sources` found it."""
 
@@ -327,15 +326,11 @@ class Browser:
 
     async def figures(self) -> StoreStats:
         """Return the statistics of the store and of the configured sources; raises StoreError."""
-        stats = await self._offload(self._reader.figures, now=self._clock.now())
+        stats = await self.count(lambda reader: reader.figures(now=self._clock.now()))
         configured = await self._offload(self.sources)
         names = {source.name for source in configured}
         sources = tuple(source for source in stats.mark_paused(configured).sources if source.name in names)
         return replace(stats, sources=sources)
-
-    async def activity(self, *, after: int) -> ActivityCounts:
-        """Return the outcomes of the last weeks by hour, those after an event only; raises StoreError."""
-        return await self._offload(self._reader.activity, after=after, since=self._clock.now() - ACTIVITY_SPAN)
 
     async def tag(self) -> str:
         """Return the beginning of the ids in feeds (RFC 4151): the same wherever this store is; raises StoreError."""
@@ -348,6 +343,11 @@ class Browser:
     async def run(self, call: Callable[[StoreReader], T]) -> T:
         """Return what a function reads of the store, or changes in it; raises StoreError."""
         return await self._offload(call, self._reader)
+
+    async def count(self, call: Callable[[StoreReader], T]) -> T:
+        """Do the same with what reads many rows: one at a time, so that a thread is left for the others."""
+        async with self._counting:
+            return await self.run(call)
 
     async def set_enabled(self, name: str, *, enabled: bool) -> None:
         """Pause or resume a source in the configuration; raises NotFoundError, or ConfigurationError if it cannot."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -117,19 +117,72 @@ class SecureHeaders:
 # The application and its routes.
 
 _FILES: Final = Path(__file__).with_name("static")
+T = TypeVar("T")
 STATS_MAX_AGE: Final = timedelta(seconds=10)
 """For how long statistics of the store are cached: the store is queried no more often, however many requests come."""
-STATS_REST_FACTOR: Final = 50
-"""Statistics are cached for at least 50 times the duration of their query, so they cost the store 2% at most."""
+REST_FACTOR: Final = 50
+"""An answer is kept for at least 50 times the duration of its query, so that it costs the store 2% at most."""
 STORE_TIMEOUT: Final = timedelta(seconds=5)
 """How long a request waits for the store: half of Prometheus' default scrape timeout of ten seconds."""
+NOTICED: Final = timedelta(milliseconds=50)
+"""How long a request waits for a newer answer than the one that is kept: a page within 100 ms comes at once for its
+reader (Nielsen, "Usability Engineering", 1993), and making it takes the other half."""
+SILENT_AFTER: Final = timedelta(seconds=30)
+"""After so long a store counts as silent. Chosen: to count ten million addresses takes a tenth of it."""
+
+
+class Kept(Generic[T]):
+    """An answer of the store that is kept for a time, and is then replaced by a newer one beside the requests.
+
+    The first request waits for its query, and so does the first one after `forget`. Later ones wait for a newer answer
+    no longer than NOTICED, so that they take as long in a store of ten million texts as in a small one.
+    """
+
+    def __init__(self, query: Callable[[], Awaitable[T]], *, clock: Clock, max_age: timedelta) -> None:
+        self._query, self._clock, self._max_age = query, clock, max_age
+        self._answer: T | None = None
+        self._running: asyncio.Task[T] | None = None
+        self._began = 0.0
+        self._next_query_at = float("-inf")
+
+    async def get(self) -> T:
+        """Return the answer; raises what the query raises, and TimeoutError if there is no answer in time."""
+        now = self._clock.monotonic()
+        if self._running is None and now >= self._next_query_at:
+            self._running, self._began = asyncio.ensure_future(self._query()), now
+            self._running.add_done_callback(self._keep)
+        if (query := self._running) is not None:
+            spent = now - self._began
+            patience = NOTICED if self._answer is not None else STORE_TIMEOUT - timedelta(seconds=spent)
+            done, _ = await asyncio.wait([query], timeout=max(0.0, patience.total_seconds()))
+            if done and not query.cancelled():
+                return query.result()
+            if self._answer is None or spent >= SILENT_AFTER.total_seconds():
+                raise TimeoutError
+        return self._answer  # type: ignore[return-value]
+
+    def forget(self) -> None:
+        """Have the next request wait for a new answer: something was changed."""
+        self._answer = self._running = None
+        self._next_query_at = float("-inf")
+
+    def _keep(self, query: asyncio.Task[T]) -> None:
+        """Keep the answer of a query that has ended, unless it was begun before a change."""
+        failed = query.cancelled() or query.exception() is not None
+        if query is not self._running:
+            return
+        self._running, now = None, self._clock.monotonic()
+        if not failed:
+            self._answer = query.result()
+            rest = REST_FACTOR * (now - self._began)
+            self._next_query_at = now + max(self._max_age.total_seconds(), rest)
 
 
 class StatusSource:
     """Where health, metrics and the overview get their figures from.
 
     `health` is called for every request and must not block. `figures` queries the store; it returns None while no
-    store is open, and may raise StoreError. `recent` returns them cached, so that many requests cost no more than few.
+    store is open, and may raise StoreError. `recent` returns them kept, so that many requests cost no more than few.
     `alarms` returns what a daemon knows that needs a person; it is None for a server that is no daemon.
     """
 
@@ -144,35 +197,19 @@ class StatusSource:
     ) -> None:
         self.health, self.metrics, self.clock, self.alarms = health, metrics, clock, alarms
         self._query = figures
-        self._lock = asyncio.Lock()
-        self._figures: StoreStats | None = None
-        self._running: tuple[asyncio.Task[StoreStats | None], float] | None = None
-        self._next_query_at = float("-inf")
+        self._figures = Kept(self._query_store, clock=clock, max_age=STATS_MAX_AGE)
 
     async def recent(self) -> StoreStats | None:
-        """Return cached or new statistics; None if no store is open or it does not answer in time."""
-        async with self._lock:
-            began = self.clock.monotonic()
-            if self._running is None and began >= self._next_query_at:
-                self._running = asyncio.create_task(self._query_store()), began
-            if self._running is not None:
-                self._figures = await self._result_in_time(*self._running)
-            return self._figures
+        """Return kept or new statistics; None if no store is open or it does not answer in time."""
+        try:
+            return await self._figures.get()
+        except TimeoutError:
+            log.warning("web.store_silent", error="no answer in time")
+            return None
 
     def forget_recent(self) -> None:
         """Query the store again for the next request: something was changed."""
-        self._running, self._next_query_at = None, float("-inf")
-
-    async def _result_in_time(self, query: asyncio.Task[StoreStats | None], began: float) -> StoreStats | None:
-        """Return the result of a query; None if it is late: then it goes on, for a later request."""
-        left = began + STORE_TIMEOUT.total_seconds() - self.clock.monotonic()
-        done, _ = await asyncio.wait([query], timeout=max(0.0, left))
-        if not done:
-            log.warning("web.store_silent", error="no answer in time")
-            return None
-        self._running, now = None, self.clock.monotonic()
-        self._next_query_at = now + max(STATS_MAX_AGE.total_seconds(), STATS_REST_FACTOR * (now - began))
-        return None if query.cancelled() else query.result()
+        self._figures.forget()
 
     async def _query_store(self) -> StoreStats | None:
         """Return the statistics of the store; None, with a warning in the log, if it fails."""

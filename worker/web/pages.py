@@ -30,6 +30,7 @@ KINDS: Final[Mapping[str, frozenset[str]]] = {
     "failed": frozenset({"failed"}),
 }
 """What the plots show, and the states that count for it; the order is that of the stack, from below."""
+_KIND_OF: Final = {state: kind for kind, states in KINDS.items() for state in states}
 _HOUR, _DAY, _WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
 SPANS: Final = (("hour", _HOUR, 48, "%d %b %H:00"), ("day", _DAY, 30, "%d %b"), ("week", _WEEK, 12, "%d %b"))
 _MONDAY: Final = datetime.fromisoformat("1970-01-05T00:00:00+00:00")
@@ -66,17 +67,21 @@ class Plot:
     totals: Mapping[str, int]
 
 
+def plots(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> tuple[Plot, ...]:
+    """Return the plots of all spans; none where nothing is known."""
+    return tuple(plot(span, hours, now=now) for span, *_ in SPANS) if hours else ()
+
+
 def plot(span: str, hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Plot:
     """Return the plot of an `hour`, a `day` or a `week` a bar, from numbers by hour and state."""
     length, count, form = next((length, count, form) for name, length, count, form in SPANS if name == span)
     last = _MONDAY + (now - _MONDAY) // length * length
-    starts = [last - length * back for back in reversed(range(count))]
-    columns: dict[datetime, Counter[str]] = {start: Counter() for start in starts}
+    first = last - length * (count - 1)
+    columns: dict[datetime, Counter[str]] = {first + length * place: Counter() for place in range(count)}
     for (hour, state), number in hours.items():
-        column = columns.get(_MONDAY + (hour - _MONDAY) // length * length)
-        kind = next((kind for kind, states in KINDS.items() if state in states), None)
-        if column is not None and kind is not None:
-            column[kind] += number
+        # The numbers of twelve weeks are some thousands: those of other times cost a comparison.
+        if hour >= first and (kind := _KIND_OF.get(state)) and (place := (hour - first) // length) < count:
+            columns[first + length * place][kind] += number
     top = max(1, *(column.total() for column in columns.values()))
     width = _WIDTH / count
     bars = tuple(
@@ -158,6 +163,24 @@ def summary(health: Health, alarms: Sequence[Alarm], *, daemon: str | None, need
     if daemon:
         return f"The store answers, and a daemon is running: {daemon}{'; see below what needs a person' * needs_look}."
     return "The store and the daemon are well; see below what needs a person." if needs_look else "Everything is well."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The state of the worker and its store, in one sentence in `summary`; `warnings` are the problems of each source.
+
+    `alarms` are those of the worker. `lost` counts the pages that errors of the worker have cost in the last week.
+    `daemon` is the daemon on the store: empty if none is running, null if unknown or if it serves this page itself.
+    """
+
+    summary: str
+    health: Health
+    daemon: str | None
+    alarms: tuple[Alarm, ...]
+    figures: StoreStats | None
+    plots: tuple[Plot, ...]
+    warnings: Mapping[str, tuple[Alarm, ...]]
+    lost: int
 
 
 # The templates.

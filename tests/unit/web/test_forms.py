@@ -16,7 +16,7 @@ from tests.contract.storage.factories import PARAMETERS, candidate, claim_one
 from tests.fakes import START, FakeClock
 from worker.config.schema import WebSettings
 from worker.models import Health, Outcome, PollHistory, Source, SourceState, SourceStats, State, StoreStats
-from worker.runs.pages import pages_app
+from worker.runs.pages import CorpusPages, pages_app
 from worker.runs.reading import Browser
 from worker.storage.store import Store, open_store
 from worker.web import app
@@ -192,3 +192,57 @@ async def test_statistics_that_come_late_are_shown_later(monkeypatch: pytest.Mon
     assert (late, len(queries)) == ([None, None], 1)
     assert found is not None
     assert found.pending == 7
+
+
+async def test_nobody_waits_for_newer_statistics_than_those_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page shows what is kept while the store is read again; after a change it waits for what the store has now."""
+    monkeypatch.setattr(app, "NOTICED", timedelta(0))
+    clock, answers = FakeClock(), asyncio.Queue[int]()
+
+    async def figures() -> StoreStats:
+        return StoreStats(at=clock.now(), pending=await answers.get(), due=0)
+
+    async def pending() -> int | None:
+        found = await source.recent()
+        await asyncio.sleep(0)  # what has been answered is kept
+        return found and found.pending
+
+    source = StatusSource(health=lambda: Health(ok=True), figures=figures, metrics=Metrics(), clock=clock)
+    answers.put_nowait(1)
+    first = await pending()
+    clock.advance(timedelta(hours=1))
+    kept = [await pending(), await pending()]
+    answers.put_nowait(2)
+    renewed = [await pending(), await pending()]
+    clock.advance(timedelta(hours=1))
+    before_change = await pending()
+    source.forget_recent()
+    answers.put_nowait(3)  # for the query from before the change, which ends too late
+    answers.put_nowait(4)
+    changed = [await pending(), await pending()]
+    clock.advance(timedelta(hours=1))
+    silent = await pending()
+    clock.advance(app.SILENT_AFTER)
+
+    assert (first, kept, renewed[-1], before_change) == (1, [1, 1], 2, 2)
+    assert changed == [4, 4]
+    assert (silent, await pending()) == (4, None)
+
+
+async def test_what_is_kept_is_renewed_without_visitors(store: Store, config: Path) -> None:
+    clock = FakeClock()
+    with Browser(store.reader, clock=clock, sources=(), config=config) as browser:
+        asked = asyncio.Queue[int](maxsize=3)
+
+        async def figures() -> StoreStats:
+            await asked.put(1)
+            return await browser.figures()
+
+        source = StatusSource(health=lambda: Health(ok=True), figures=figures, metrics=Metrics(), clock=clock)
+        staying = asyncio.create_task(CorpusPages(source, corpus=lambda: browser).stay_prepared())
+        for _ in range(3):
+            await asked.get()
+        staying.cancel()
+        await asyncio.wait([staying])
+
+    assert staying.cancelled()

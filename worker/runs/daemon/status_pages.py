@@ -6,6 +6,7 @@ configuration enables the pages.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -123,7 +124,7 @@ class StatusPages:
             yield
 
     async def _begin_to_serve(self, metrics: Metrics, serving: AsyncExitStack) -> None:
-        from worker.runs.pages import pages_app
+        from worker.runs.pages import CorpusPages
         from worker.web.access import served_to_others
         from worker.web.app import StatusSource
         from worker.web.server import serve_pages
@@ -136,7 +137,8 @@ class StatusPages:
             alarms=self.alarms,
         )
         address, is_public = self._settings.listen, not is_loopback(self._settings.listen)
-        app = pages_app(watched, corpus=lambda: self._browser, web=self._settings, is_public=is_public)
+        served = CorpusPages(watched, corpus=lambda: self._browser)
+        app = served.app(self._settings, is_public=is_public)
         try:
             port = await serving.enter_async_context(serve_pages(app, listen=address))
         except ListenError as exc:
@@ -144,6 +146,7 @@ class StatusPages:
         else:
             note = served_to_others(self._settings) if is_public else None
             log.info("web.listening", address=address, port=port, note=note)
+            serving.callback(asyncio.create_task(served.stay_prepared(), name="web.prepared").cancel)
 
 
 def _metrics() -> Metrics:
