@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
 
 from worker.charset import decode
-from worker.charset.characters import shortened, visible_text
+from worker.charset.characters import visible_text
 from worker.config.load import mask_url
 from worker.errors import UsageError, WorkerError
 from worker.logs import log
 from worker.models import DuplicateLink, HistoryEvent, Page, SourceStats, State, Text
 from worker.models.browsing import UNDONE, ComparedPair, CopyList, CopyReport, RejectedPage, ReviewPage, ReviewPair
-from worker.models.records import AlignedPassage, source_warnings
+from worker.models.records import source_warnings
 from worker.runs.reading import Browser
 from worker.storage.corpus.index import stored_parameters
 from worker.storage.corpus.judge_model import VERDICTS_AT_ONCE, UnsurePair
@@ -29,7 +29,7 @@ from worker.storage.ledger import StoredLedger
 from worker.storage.maintenance.review import StoreReview
 from worker.storage.store import agree_on_parameters
 from worker.web.data import cursor_values, make_cursor
-from worker.web.pages import moment
+from worker.web.pages import bounded, moment
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
@@ -60,7 +60,6 @@ def read_copies(reader: StoreReader, cursor: str) -> CopyList:
 # Pairs to review.
 
 PAIRS_KEPT: Final = 2_000  # chosen: more than a person reviews in a week
-_MAX_SHARED: Final = 400  # characters of a passage that both have; its beginning and end say what it is
 _MAX_COMPARED: Final = 40_000  # characters of both texts on a page, which stays below 150 kB
 
 
@@ -135,7 +134,7 @@ def compare(opened: ReviewPair, *, merge_at: float) -> ComparedPair:
     made = opened.comparison
     probability = made.probability or 0.0
     aligned = align_passages(opened.article.article.text, opened.other.article.text)
-    passages = tuple(bounded(aligned.passages))
+    passages = tuple(bounded(aligned.passages, _MAX_COMPARED))
     return ComparedPair(
         article=opened.article,
         other=opened.other,
@@ -154,19 +153,6 @@ def compare(opened: ReviewPair, *, merge_at: float) -> ComparedPair:
     )
 
 
-def bounded(passages: Sequence[AlignedPassage]) -> Iterator[AlignedPassage]:
-    """Yield passages up to a size of the page; what both texts have is shortened in the middle."""
-    left = _MAX_COMPARED
-    for each in passages:
-        shown = each
-        if each.shared:
-            shown = replace(each, text=shortened(each.text, _MAX_SHARED), other=shortened(each.other, _MAX_SHARED))
-        left -= len(shown.text) + len(shown.other)
-        if left < 0:
-            return
-        yield shown
-
-
 def mark_pair(reader: StoreReader, settings: Settings, one: int, other: int, *, decided: str, now: datetime) -> None:
     """Save that two articles are `same` or `different`, or take back what was said with `undone`; raises StoreError."""
     from worker.dedupe.judge import Deduper
@@ -183,7 +169,7 @@ def mark_pair(reader: StoreReader, settings: Settings, one: int, other: int, *, 
 
 # Sources.
 
-SOURCES_SHOWN: Final = 100  # sources in one part of the list, which stays below 150 kB
+SOURCES_SHOWN: Final = 50  # sources in one part of the list, which stays below 150 kB
 DAYS_SHOWN: Final = 14  # two weeks show the rhythm of a week twice
 _STEPS_SHOWN: Final = 12  # of a search that is under way
 

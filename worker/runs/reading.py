@@ -127,10 +127,11 @@ def load_history(reader: StoreReader, url_or_id: str, *, compared: int | None = 
     """Load the history of a URL or an article id; raises NotFoundError if the store has neither.
 
     A URL can have several articles: the revisions of its text. Texts are aligned again here, since the store keeps only
-    the figures of a comparison: those of all articles, or of the newest `compared` and of the one with this id.
+    the figures of a comparison. With `compared` only those of the newest so many are, and MAX_READ articles are read.
     """
     candidate = reader.candidate(url_or_id)
     ids = candidate.articles if candidate else (int(url_or_id),) if is_article_id(url_or_id) else ()
+    ids = tuple(each for each in ids if not compared or each in ids[-MAX_READ:] or str(each) == url_or_id)
     articles = tuple(article for article in map(reader.article, ids) if article)
     forgotten = None if articles else reader.tombstone(url_or_id)
     if not candidate and not articles and not forgotten:
@@ -218,6 +219,7 @@ def _rule_text(verdict: Verdict) -> str:
 
 ACTIVITY_SPAN: Final = timedelta(weeks=12)
 """How far back the plots of the overview reach."""
+MAX_READ: Final = 20  # versions of one page in its history; chosen: each takes some milliseconds
 MAX_VERSIONS: Final = 6  # of one page that are compared; chosen: few pages change more often, and each costs time
 THREADS: Final = 2
 """Queries of the web pages that run at once. Chosen: a slow one does not hold up a quick one, and two of the four
@@ -247,7 +249,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownArticle:
-    """Everything that the page of an article shows: itself, its history, and the members of its cluster.
+    """Everything that the page of an article shows: itself, its history, and members of its cluster of so many `texts`.
 
     `versions` are those of its page, the newest first. `timeline` is the whole history in order of time.
     """
@@ -255,6 +257,7 @@ class ShownArticle:
     stored: StoredArticle
     history: ArticleHistory
     members: tuple[ClusterMember, ...]
+    texts: int
     versions: tuple[Version, ...]
     timeline: tuple[Moment, ...]
 
@@ -395,6 +398,7 @@ class Browser:
             stored=stored,
             history=history,
             members=self._reader.members(stored.cluster),
+            texts=self._reader.cluster_size(stored.cluster),
             versions=versions_of(stored, history),
             timeline=timeline_of(history),
         )

@@ -6,20 +6,21 @@ if it is one of the web.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from worker.charset.characters import one_line
+from worker.charset.characters import one_line, shortened
 from worker.config.types import format_age, format_countdown, format_duration, format_rounded
 from worker.logs import escape as visible
 from worker.models import Alarm, Health, State, StoreStats
-from worker.models.records import LOST, source_warnings
+from worker.models.records import LOST, AlignedPassage, source_warnings
 
 # The plots of the overview: how candidates ended, in hours, days and weeks.
 
@@ -185,6 +186,63 @@ class Overview:
 
 # The templates.
 
+# Whatever a text, its history or its source is like, a page stays below 150 kB; its twin as data has all of it.
+
+_MAX_TEXT: Final = 50_000  # bytes of the markup of a text; chosen: some 8,000 words of Vietnamese
+_MAX_SHARED: Final = 400  # characters of a passage that both have; its beginning and end say what it is
+_MAX_PASSAGE: Final = 4_000  # characters of a passage that one has, as `parts.html` shows it
+_MAX_URL, _MAX_PIECE = 200, 30  # characters of a shown URL, and of a part of it that stays on one line
+_URL_PIECE: Final = re.compile(rf"[^/?&=._-]{{1,{_MAX_PIECE}}}[/?&=._-]*|[/?&=._-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownText:
+    """The paragraphs of a text that a page shows, and whether there are more of them."""
+
+    lines: tuple[str, ...]
+    is_cut: bool
+
+
+def paragraphs(text: str) -> ShownText:
+    """Return the paragraphs of a text, up to a size; blank ones are left out."""
+    lines, left = [], _MAX_TEXT
+    for line in filter(str.strip, text.split("\n")):
+        size = len(escape(visible(line[:_MAX_TEXT])).encode(errors="replace")) + len("<p></p>\n")
+        if size > left or len(line) > _MAX_TEXT:
+            lines.append(line[: min(len(line), _MAX_TEXT) * left // size])
+            return ShownText(lines=tuple(lines), is_cut=True)
+        lines.append(line)
+        left -= size
+    return ShownText(lines=tuple(lines), is_cut=False)
+
+
+def within(texts: Iterable[str], size: int) -> Iterator[str]:
+    """Yield texts up to a number of characters; the last of them may be cut."""
+    for text in texts:
+        if size <= 0:
+            return
+        yield text[:size]
+        size -= len(text)
+
+
+def bounded(passages: Iterable[AlignedPassage], size: int) -> Iterator[AlignedPassage]:
+    """Yield passages up to a number of characters; what both texts have is shortened in the middle."""
+    for each in passages:
+        shown = each
+        if each.shared:
+            shown = replace(each, text=shortened(each.text, _MAX_SHARED), other=shortened(each.other, _MAX_SHARED))
+        size -= min(len(shown.text), _MAX_PASSAGE) + min(len(shown.other), _MAX_PASSAGE)
+        if size < 0:
+            return
+        yield shown
+
+
+def breakable(url: str) -> Markup:
+    """Return a URL that goes to the next line after a sign of punctuation; a very long one without its end."""
+    pieces = _URL_PIECE.findall(visible(url[:_MAX_URL]) + "…" * (len(url) > _MAX_URL))
+    return Markup("<wbr>").join(map(escape, pieces))
+
+
 _MAX_TITLE: Final = 300  # letters; chosen: longer than any headline, and a page of hundred titles stays below 150 kB
 
 
@@ -201,7 +259,8 @@ def environment() -> Environment:
     made.filters |= {
         "age": format_age, "countdown": format_countdown, "duration": format_duration, "rounded": format_rounded,
         "moment": moment, "web_address": web_address, "number": "{:,}".format, "one_line": one_line,
-        "counted": counted, "titled": titled, "with_code": with_code,
+        "counted": counted, "titled": titled, "with_code": with_code, "breakable": breakable,
+        "paragraphs": paragraphs, "within": within, "compared": bounded,
     }  # fmt: skip
     made.globals |= {"kinds": tuple(KINDS), "states": tuple(State)}
     return made

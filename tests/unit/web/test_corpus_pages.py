@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -14,18 +15,20 @@ from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
+from sqlalchemy import Connection, insert, select, update
 
 from tests.contract.storage.factories import NOW, PARAMETERS, add_seeds, article, fingerprint, seed, take_in
 from tests.fakes import FakeClock
 from worker.config.schema import WebSettings
 from worker.errors import StoreError
-from worker.models import Health, PreparedSeed
+from worker.models import Health, PreparedSeed, Source, State
 from worker.runs.pages import pages_app
 from worker.runs.reading import Browser
+from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, SOURCES, STANDINGS
 from worker.storage.store import Store, open_store
 from worker.web.app import StatusSource
 from worker.web.metrics import Metrics
-from worker.web.pages import plot
+from worker.web.pages import breakable, paragraphs, plot, within
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} \x1b[31m\u202e'
 
@@ -247,3 +250,67 @@ def test_a_plot_stacks_what_ended_in_each_span() -> None:
     assert by_day.bars[-1].counts == {"stored": 8, "copies": 1, "rejected": 0, "failed": 0}
     assert by_week.bars[-1].label == "23 Nov"
     assert by_week.totals == {"stored": 8, "copies": 1, "rejected": 0, "failed": 3}
+
+
+async def test_pages_of_large_things_stay_small(store: Store) -> None:
+    """A cluster of thousands, a long history, endless fields and 500 failing sources each fit on a page."""
+    many = [f"nguồn {number}" for number in range(500)]
+    store.reader.database.write(_make_large, sources=many)
+    sources = [Source(name=name, kind="feed", url=f"https://bao.example/{'rat-dai/' * 40}") for name in many]
+    with Browser(store.reader, clock=clock(), sources=sources) as browser:
+        async with client_of(browser) as client:
+            paths = ("/", "/sources", "/articles/1", "/articles/2", "/rejected")
+            pages = {path: await client.get(path) for path in paths}
+
+    assert [answer.status_code for answer in pages.values()] == [200] * len(pages)
+    assert {path: len(answer.content) // 1000 for path, answer in pages.items() if len(answer.content) > 150_000} == {}
+    assert "602 texts are one item" in words(pages["/articles/1"].text)
+    assert "562 more are not shown" in words(pages["/articles/1"].text)
+    assert "The text goes on" in pages["/articles/1"].text
+    assert "The last 100 of 6" in words(pages["/articles/1"].text)
+    assert "480 more sources" in words(pages["/"].text)
+    assert "All 500 sources" in words(pages["/"].text)
+    for answer in pages.values():
+        assert_harmless(answer.text)
+
+
+def _make_large(connection: Connection, *, sources: Sequence[str]) -> None:
+    """Make article 1 and its cluster, its history and the number of failing sources large."""
+    long = {"text": "\n" * 99_999 + "một hai " * 99_999, "title": "<" * 9_999, "authors": json.dumps([HOSTILE] * 999)}
+    fields = {
+        "tags": json.dumps([HOSTILE] * 999),
+        "notes": json.dumps([HOSTILE] * 999),
+        "image": f"https://{'x' * 99_999}",
+    }
+    connection.execute(update(ARTICLES).where(ARTICLES.c.id == 1).values(**long, **fields))
+    copy = connection.execute(select(ARTICLES).where(ARTICLES.c.id == 2)).mappings().one()
+    standing = connection.execute(select(STANDINGS).where(STANDINGS.c.article_id == 2)).mappings().one()
+    ids = range(100, 700)
+    # The first are versions of one page.
+    rows = [{**copy, "id": each, "title": HOSTILE * 9, "candidate_id": copy["candidate_id"]} for each in ids]
+    connection.execute(insert(ARTICLES), [*rows[:60], *({**each, "candidate_id": None} for each in rows[60:])])
+    connection.execute(insert(STANDINGS), [{**standing, "article_id": number} for number in ids])
+    event = {"candidate_id": copy["candidate_id"] - 1, "at": NOW, "what": "unchanged", "detail": HOSTILE * 9}
+    connection.execute(insert(EVENTS), [event] * 600)
+    failing = {"error": HOSTILE * 99, "failures": 3, "due_at": NOW, "polled_at": NOW}
+    connection.execute(insert(SOURCES), [{"name": name, **failing} for name in sources])
+    page = connection.execute(select(CANDIDATES).where(CANDIDATES.c.id == 1)).mappings().one()
+    rejected = {**page, "state": State.REJECTED, "title": None, "detail": HOSTILE * 99}
+    for number in range(60):
+        url, reason = f"https://bao.example/{number}/{'x' * 4_000}", f"reason{number}"
+        named = {"id": 9_000 + number, "url": url, "canonical_url": url, "reason": reason}
+        connection.execute(insert(CANDIDATES), {**rejected, **named})
+        connection.execute(insert(EVENTS), {**event, "candidate_id": 9_000 + number, "what": "rejected"})
+
+
+def test_a_url_is_broken_after_its_punctuation_and_a_text_is_cut_where_a_page_gets_large() -> None:
+    text = paragraphs("một\n\n \nhai\n" + "&" * 99_999)
+    whole = paragraphs("một\nhai")
+
+    assert str(breakable("https://a-b.example/x?y=1")) == "https://<wbr>a-<wbr>b.<wbr>example/<wbr>x?<wbr>y=<wbr>1"
+    assert str(breakable("javascript:<b>")) == "javascript:&lt;b&gt;"
+    assert max(map(len, str(breakable("x" * 99_999)).split("<wbr>"))) == 30
+    assert (text.lines[:2], len(text.lines), text.is_cut) == (("một", "hai"), 3, True)
+    assert len(text.lines[2]) * len("&amp;") <= 50_000
+    assert (whole.lines, whole.is_cut) == (("một", "hai"), False)
+    assert list(within(["abc", "def", "ghi"], 5)) == ["abc", "de"]

@@ -170,7 +170,7 @@ def newest(
     connection: Connection, *, limit: int, before: int | None = None, heads: bool = False
 ) -> tuple[RecentArticle, ...]:
     """Return the articles stored last, the newest first, from before an id; with `heads` those that are exported."""
-    end = before or 1 + (connection.execute(select(func.max(ARTICLES.c.id))).scalar() or 0)
+    end = 1 + (connection.execute(select(func.max(ARTICLES.c.id))).scalar() or 0) if before is None else before
     window = {"limit": limit, "before": end, "first": end - NEW_WINDOW}
     rows = connection.execute(_NEW[heads, False], window).mappings().all()
     if len(rows) < limit and end > NEW_WINDOW:
@@ -325,6 +325,7 @@ class StoreReader(Repository):
     identity = reads(identity_of)
     daily_texts = reads(daily_texts)
     members = reads(texts.members)
+    cluster_size = reads(texts.cluster_size)
     copy_report = reads(texts.copy_report)
     newest_copies = reads(texts.newest_copies)
 

@@ -165,9 +165,8 @@ class _Matcher:
                 yield token
             last = token
 
-    def places(self, text: str) -> list[tuple[tuple[int, int], int]]:
+    def places(self, text: str, hits: _TextHits) -> list[tuple[tuple[int, int], int]]:
         """Return where the phrases of the query are in a text, in order, each with the bits of its words."""
-        hits = self.read(text)
         starts = ((phrase, start) for phrase in self.phrases for start in hits.starts(phrase))
         numbers = {start + step for phrase, start in starts for step in range(len(phrase))}
         ordered = sorted(numbers)
@@ -196,9 +195,11 @@ class _TextHits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ranked:
-    """An article that meets a query, with its score."""
+    """An article that meets a query, with the hits in its title and its text, and its score."""
 
     row: Row[Any]
+    title: _TextHits
+    body: _TextHits
     score: float
 
     @classmethod
@@ -215,7 +216,7 @@ class _Ranked:
         if len(matcher.phrases) > 1:
             whole = tuple(chain.from_iterable(matcher.phrases))
             score += _ORDER_BONUS * (bool(title.starts(whole)) + bool(body.starts(whole)))
-        return cls(row=row, score=round(score, 3))
+        return cls(row=row, title=title, body=body, score=round(score, 3))
 
     def order(self) -> tuple[float, float, int]:
         """Return the key to sort by: the best first, and of equals the newest."""
@@ -232,8 +233,8 @@ class _Ranked:
             language=row.language,
             published_at=row.published_at,
             fetched_at=row.fetched_at,
-            title=_marked(row.title, [place for place, _ in matcher.places(row.title)], 0, len(row.title)),
-            snippet=_snippet(row.text, matcher.places(row.text)),
+            title=_marked(row.title, [place for place, _ in matcher.places(row.title, self.title)], 0, len(row.title)),
+            snippet=_snippet(row.text, matcher.places(row.text, self.body)),
         )
 
 

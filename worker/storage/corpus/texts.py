@@ -293,10 +293,16 @@ _NEWEST_COPIES = (
 
 
 def members(connection: Connection, cluster: int) -> tuple[ClusterMember, ...]:
-    """Return the articles of a cluster in order of time; one that a person marked as the original is the first."""
+    """Return articles of a cluster in order of time, at most MAX_MEMBERS; one marked as the original is the first."""
     rows = connection.execute(_MEMBERS_SHOWN, {"cluster": cluster}).all()
     marked = originals(connection, {row.canonical_url for row in rows})
     return tuple(map(_member, sorted(rows, key=lambda row: (row.canonical_url not in marked, _published(row), row.id))))
+
+
+def cluster_size(connection: Connection, cluster: int) -> int:
+    """Return how many articles a cluster has."""
+    count = select(func.count()).select_from(STANDINGS).where(STANDINGS.c.cluster == cluster)
+    return int(connection.execute(count).scalar_one())
 
 
 def _member(row: Row[Any]) -> ClusterMember:
