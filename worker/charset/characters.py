@@ -294,6 +294,12 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def flat_length(text: str) -> int:
+    """Return the length of `one_line`, in half its time."""
+    # In a printable text there is no blank but U+0020.
+    return len(text.strip()) if text.isprintable() and "  " not in text else len(" ".join(text.split()))
+
+
 def shortened(text: str, size: int) -> str:
     """Return a text on one line, of a longer one its beginning and end; words are not cut, but for very long ones."""
     flat = one_line(text)

@@ -206,12 +206,12 @@ def _decode_utf8(body: bytes, declared: dict[str, str]) -> Decoded | None:
     special = body.translate(None, _PLAIN_ASCII)
     beyond = special.translate(None, _ASCII)
     non_ascii = beyond.decode("utf-8", "replace")
-    font_trick = _read_font_trick(text) if may_be_font_trick(non_ascii) else None
-    chosen_by = declared.get("utf-8", "detection")
-    if font_trick is None and "\ufffd" not in text and _is_composed(non_ascii):
-        is_clean = len(beyond) == len(special) and clean(non_ascii) == non_ascii
-        return Decoded(text=text if is_clean else clean(text), charset="utf-8", chosen_by=chosen_by)
-    return font_trick or _decoded(text, "utf-8", chosen_by)
+    if may_be_font_trick(non_ascii) and (font_trick := _read_font_trick(text)) is not None:
+        return font_trick
+    is_clean = len(beyond) == len(special) and clean(non_ascii) == non_ascii
+    plain = text if is_clean else clean(text)
+    composed = plain if _is_composed(non_ascii) else unicodedata.normalize("NFC", plain)
+    return Decoded(text=composed, charset="utf-8", chosen_by=declared.get("utf-8", "detection"))
 
 
 def _is_composed(non_ascii: str) -> bool:

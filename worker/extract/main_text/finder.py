@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from unicodedata import is_normalized
 
 from lxml.etree import ParserError, XMLSyntaxError
 from lxml.html import HtmlElement, fromstring
@@ -84,7 +85,7 @@ def find_lead(document: Document, blocks: Sequence[TextBlock]) -> str:
     for block in _candidates(blocks):
         is_named = block.element in near and _is_named(block.element)
         text = block.text if described or is_named else ""
-        if text and (is_named or _is_described(text, described)) and _is_prose(text):
+        if text and (is_named or _is_described(text, described)) and not (is_prompt(text) or is_credit(text)):
             return _with_rest_of_box(block, blocks) if is_named else text
     return ""
 
@@ -119,10 +120,6 @@ def _candidates(blocks: Sequence[TextBlock]) -> Iterator[TextBlock]:
 def _may_lead(element: HtmlElement) -> bool:
     # A site's footer or a caption can equal the description of its pages.
     return next(element.iterancestors("footer", "figcaption"), None) is None
-
-
-def _is_prose(text: str) -> bool:
-    return not is_prompt(text) and not is_credit(text)
 
 
 def _is_described(text: str, described: Collection[str]) -> bool:
@@ -216,12 +213,15 @@ _LINE_BREAKS = re.compile(r"[\r\n\u2028\u2029]+")
 
 def find_declared_text(json_ld: JsonLd, shown: Sequence[ArticleBlock]) -> list[ArticleBlock]:
     """Return the blocks of the declared text if the page shows less than half of it and is free; else an empty list."""
-    if json_ld.accessible_for_free is False or len(json_ld.body) < _MIN_DECLARED_CHARS:
+    body, shown_chars = json_ld.body, total_chars(shown)
+    if json_ld.accessible_for_free is False or len(body) < _MIN_DECLARED_CHARS:
         return []
-    lines = _paragraphs(json_ld.body)
-    if sum(len(block.text) for block in shown) >= _MAX_SHOWN_SHARE * sum(map(len, lines)):
+    # Its lines are no longer than the declared text, if that is normalised.
+    if shown_chars >= _MAX_SHOWN_SHARE * len(body) and is_normalized("NFC", body):
         return []
-    return [make_block("paragraph", line) for line in lines]
+    lines = _paragraphs(body)
+    is_shown = shown_chars >= _MAX_SHOWN_SHARE * sum(map(len, lines))
+    return [] if is_shown else [make_block("paragraph", line) for line in lines]
 
 
 def _paragraphs(body: str) -> list[str]:

@@ -132,6 +132,7 @@ _AGO = re.compile(
 _DATE_OR_MARK = re.compile(
     r"[\W_]*|(?=.*\d(?:[-/:年월]|\.\d\d?\.))(?:[\W\d_年月日時时分秒년월일시분]|(?<=[\d ])[ap]m\b)*", re.IGNORECASE
 )
+_DIGIT = re.compile(r"\d")
 
 
 def strip_age(line: str) -> str | None:
@@ -143,7 +144,10 @@ def strip_age(line: str) -> str | None:
 def count_dated_chars(piece: str) -> int:
     """Return the length of a piece of text that is a date in figures, an age ("3 hours ago") or a mark; else 0."""
     flat = " ".join(piece.split())
-    return len(flat) if _DATE_OR_MARK.fullmatch(flat) is not None or strip_age(flat) == "" else 0
+    if _DATE_OR_MARK.fullmatch(flat) is not None:
+        return len(flat)
+    # Every age has a number.
+    return len(flat) if _DIGIT.search(flat) is not None and strip_age(flat) == "" else 0
 
 
 def is_block_heading(line: str) -> bool:

@@ -100,17 +100,18 @@ def count_running_text(element: HtmlElement) -> int:
 def sentences_in(element: HtmlElement) -> Iterator[str]:
     """Yield the pieces of running text in an element, blanks collapsed."""
     for part in element.iter("*"):
-        if part.tag in NON_TEXT_TAGS:
+        text, tail = part.text or "", part.tail or ""
+        if (len(text) < MIN_SENTENCE_CHARS and len(tail) < MIN_SENTENCE_CHARS) or part.tag in NON_TEXT_TAGS:
             continue
-        if part.tag != "a" and (sentence := _sentence(part.text)):
+        if part.tag != "a" and (sentence := _sentence(text)):
             yield sentence
-        if part is not element and (sentence := _sentence(part.tail)):
+        if part is not element and (sentence := _sentence(tail)):
             yield sentence
 
 
 def _sentence(piece: str | None) -> str:
     """Return a piece of text with its blanks collapsed, an empty string if it is too short to be running text."""
-    if not piece or len(piece) < MIN_SENTENCE_CHARS:  # most are too short even with their blanks
+    if not piece or len(piece) < MIN_SENTENCE_CHARS:
         return ""
     flat = " ".join(piece.split())
     return flat if len(flat) >= MIN_SENTENCE_CHARS else ""
@@ -243,11 +244,12 @@ def remove_comments(
 
 
 def _comment_headings(body: HtmlElement, density: TextDensity) -> Iterator[HtmlElement]:
+    short = {element for element, chars in density.chars.items() if chars <= _MAX_COMMENT_HEADING_CHARS}
+    # The phrase is in the element's own text; a count beside it may be in an element of its own.
+    if not mentions_comments("\n".join([element.text or "" for element in short])):
+        return
     for element in body.iter(*_COMMENT_HEADING_TAGS):
-        if not 0 < density.chars.get(element, 0) <= _MAX_COMMENT_HEADING_CHARS:
-            continue
-        # The phrase is in the element's own text; a count beside it may be in an element of its own.
-        own = element.text
+        own = element.text if element in short else None
         if own and mentions_comments(own) and is_comment_heading(element.text_content().strip()):
             yield element
 
@@ -341,7 +343,7 @@ def _headlines_below(density: TextDensity, own: Sequence[HtmlElement], *, host: 
         return []
     elements = density.elements
     last = next(index for index in range(len(elements) - 1, -1, -1) if elements[index] is own[-1])
-    below = (element for element in elements[last + 1 :] if element.tag in _LINE_TAGS)
+    below = (element for element in elements[last + 1 :] if element in density.linked and element.tag in _LINE_TAGS)
     found = [element for element in below if _is_headline(element, density, host=host)]
     if len(found) < _MIN_LINKS:
         return []
@@ -350,12 +352,10 @@ def _headlines_below(density: TextDensity, own: Sequence[HtmlElement], *, host: 
 
 
 def _is_headline(block: HtmlElement, density: TextDensity, *, host: str) -> bool:
-    linked = density.linked.get(block, 0)
-    if (
-        linked < _MIN_HEADLINE_CHARS
-        or linked < _MIN_LINK_SHARE * density.chars[block]
-        or density.own.get(block, 0) < linked
-    ):
+    linked = density.linked[block]
+    if linked < max(_MIN_HEADLINE_CHARS, _MIN_LINK_SHARE * density.chars[block]):
+        return False
+    if density.own.get(block, 0) < linked:
         return False
     return any(_is_on_site((link.get("href") or "").strip(), host=host) for link in block.iter("a"))
 

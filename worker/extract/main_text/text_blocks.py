@@ -17,7 +17,7 @@ from typing import cast
 from lxml.etree import _Element
 from lxml.html import HtmlElement
 
-from worker.charset.characters import clean_line, fold
+from worker.charset.characters import clean_line, flat_length, fold
 from worker.extract.document import INLINE_TAGS
 
 Counts = Mapping[HtmlElement, int]
@@ -55,19 +55,23 @@ def measure_density(tree: HtmlElement) -> TextDensity:
     chars, linked, links, sentences, own, own_linked = cast("list[dict[HtmlElement, int]]", [{} for _ in range(6)])
     # In reverse page order every element comes after its descendants.
     for element in reversed(elements):
-        text, tail, tag = element.text, element.tail, element.tag
-        held, running, is_in_text = chars.get(element, 0), sentences.get(element, 0), tag in INLINE_TAGS
-        if text and (size := _flat_length(text)):
+        text, tail, held = element.text, element.tail, chars.get(element, 0)
+        size = flat_length(text) if text and not text.isspace() else 0
+        after = flat_length(tail) if tail and not tail.isspace() else 0
+        if not (size or held or after):
+            continue
+        tag = element.tag
+        if size:
             chars[element] = held = held + size
             own[element] = own.get(element, 0) + size
-            running += size if size >= MIN_SENTENCE_CHARS and tag != "a" else 0
-            sentences[element] = running
-        after = _flat_length(tail) if tail and not tail.isspace() else 0
-        if not (held or after) or (parent := element.getparent()) is None:
+            if size >= MIN_SENTENCE_CHARS and tag != "a":
+                sentences[element] = sentences.get(element, 0) + size
+        if (parent := element.getparent()) is None:
             continue
         chars[parent] = chars.get(parent, 0) + held + after
-        if running := running + (after if after >= MIN_SENTENCE_CHARS else 0):
+        if running := sentences.get(element, 0) + (after if after >= MIN_SENTENCE_CHARS else 0):
             sentences[parent] = sentences.get(parent, 0) + running
+        is_in_text = tag in INLINE_TAGS
         if beside := after + held * is_in_text:
             own[parent] = own.get(parent, 0) + beside
         if tag == "a" and held and element.get("href"):
@@ -77,10 +81,6 @@ def measure_density(tree: HtmlElement) -> TextDensity:
             links[parent] = links.get(parent, 0) + links[element]
             own_linked[parent] = own_linked.get(parent, 0) + linked[element] * is_in_text
     return TextDensity(elements, chars, linked, links, sentences, own, own_linked)
-
-
-def _flat_length(text: str) -> int:
-    return len(" ".join(text.split()))
 
 
 def in_tables(blocks: Sequence[HtmlElement]) -> bool:
@@ -160,7 +160,7 @@ class TextBlock:
                 break
         # Half of that is enough, unless it is mostly marks and blanks.
         folded = fold(clean_line(begin[: 2 * _KEY_CHARS]))
-        if len(folded) <= _KEY_CHARS + _CUT_CHARS:
+        if len(folded) <= _KEY_CHARS + _CUT_CHARS and len(begin) > 2 * _KEY_CHARS:
             folded = fold(clean_line(begin[: 4 * _KEY_CHARS]))
         return folded[:_KEY_CHARS]
 
