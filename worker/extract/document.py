@@ -122,7 +122,9 @@ def prefilter_markup(markup: str) -> str:
     """
     if _has_long_piece(markup) and _HUGE_TAG.search(markup) is not None:
         markup = _LONG_TAG.sub(r"<\1>", _LONG_VALUE.sub('=""', markup))
-    if len(markup) < _MIN_TAG_CHARS * _MANY_TAGS or (len(markup) < _LARGE_PAGE_CHARS and markup.count("<") <= _MANY_TAGS):
+    if len(markup) < _MIN_TAG_CHARS * _MANY_TAGS or (
+        len(markup) < _LARGE_PAGE_CHARS and markup.count("<") <= _MANY_TAGS
+    ):
         return markup
     kept = _NESTING.sub("<div>", _BREAKS.sub("<br><br>", _LONG_VALUE.sub('=""', markup)))
     kept = _AMPERSANDS.sub("&amp;", _LONG_BLANKS.sub(" ", kept))
