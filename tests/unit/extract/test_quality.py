@@ -120,7 +120,7 @@ FOOTER = f"<footer><p>Cơ quan chủ quản của tòa soạn đặt tại thàn
 @pytest.mark.parametrize("path", SECTION_ADDRESSES)
 def test_a_section_page_is_a_listing_under_any_address_of_a_section(path: str) -> None:
     head = '<meta property="og:type" content="article">'
-    body = listing_body(4).replace("Kinh tế", "Thị trường chứng khoán") + sidebar() + FOOTER
+    body = listing_body(8).replace("Kinh tế", "Thị trường chứng khoán") + sidebar() + FOOTER
     page = news_page(head=head, body=body, title="Thị trường chứng khoán")
 
     assert reason_of(page, url=f"https://bao.example{path}") == "listing"

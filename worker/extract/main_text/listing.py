@@ -341,10 +341,12 @@ def _listing_kind(signs: ListingSigns) -> str:
     threshold = _DECLARED_THRESHOLD if signs.claims_article else LISTING_THRESHOLD
     if signs.shows_list and signs.score > threshold:
         return "a home page" if signs.is_home else "a listing page"
-    if signs.claims_article or signs.is_typed_article:
+    many = shares.teaser_count >= _MANY_TEASERS or shares.links > _MANY_LINKED_CHARS
+    if many and shares.other_pages_share > _MOSTLY and shares.prose < _SCRAP_CHARS:
         # Templates of listing pages copy the declarations of articles; such a page has hardly any text of its own.
-        many = shares.teaser_count >= _MANY_TEASERS or shares.links > _MANY_LINKED_CHARS
-        return "a listing page" if many and shares.other_pages_share > _MOSTLY and shares.prose < _SCRAP_CHARS else ""
+        return "a listing page"
+    if signs.claims_article or signs.is_typed_article:
+        return ""
     if signs.is_collection and signs.links >= _LINKS:
         return "a collection by its own word"
     # Headlines in `article` elements, each with its lead beside it, read like running text.
