@@ -29,9 +29,9 @@ from worker.models import Page
 
 _STRIPPED_TAGS = (b"script", b"style", b"svg", b"noscript", b"nav", b"button", b"picture", b"select", b"template")
 # The opening tag of an element that is removed, or the beginning of a comment that contains tags. The parser drops
-# comments without tags.
+# comments without tags. The first letter settles most other tags.
 _OPENING_TAG = re.compile(
-    rb"<(?:(" + b"|".join(_STRIPPED_TAGS) + rb")(?=[\s/>])[^<>]*>|!--(?![^<>]*-->))", re.IGNORECASE
+    rb"<(?=[!bnpst])(?:(" + b"|".join(_STRIPPED_TAGS) + rb")(?=[\s/>])[^<>]*>|!--(?![^<>]*-->))", re.IGNORECASE
 )
 _CLOSING_TAGS = {name: re.compile(rb"</" + name + rb"(?=[\s/>])", re.IGNORECASE) for name in _STRIPPED_TAGS}
 

@@ -7,7 +7,7 @@ tags that it discards become plain boxes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from functools import cache
 from itertools import takewhile
@@ -61,6 +61,7 @@ _MIN_BARE_TEXT_CHARS = 20
 _ARTICLE_SHARE = 0.3
 # A frame that trafilatura knows by name counts if it holds this share of the text in paragraphs (docs/extract.md).
 _MIN_FRAME_SHARE = 0.15
+_FRAME_TAGS = ("article", "div", "main", "section")
 # First the searches without regular expressions, which take a tenth of the time of the others.
 _FRAMES = sorted(BODY_XPATH, key=lambda search: "re:test" in str(search.path))
 _PARAGRAPH_TAGS = frozenset({"p", "li", "dd", "blockquote", "pre"})
@@ -144,14 +145,25 @@ def _mark_article_body(
     held = weight.get(inner, 0)
     if not held or _left_out_chars(inner, density) < _MIN_LEFT_OUT_SHARE * held:
         return
-    frames = (frame for search in _FRAMES for frame in cast("list[HtmlElement]", search(tree))[:1])
-    if any(weight.get(frame, 0) >= _MIN_FRAME_SHARE * held for frame in frames):
+    if _has_frame(tree, {box for box, own in weight.items() if own >= _MIN_FRAME_SHARE * held}):
         return
     if inner.tag == "body":
         inner = _wrap_children(inner)
     elif inner.tag not in _PLAIN_TAGS:
         inner.tag = "div"
     inner.set("itemprop", "articleBody")
+
+
+def _has_frame(tree: HtmlElement, heavy: Collection[HtmlElement]) -> bool:
+    """Return whether a frame that trafilatura knows by name, the first by any of its searches, is one of the `heavy`."""
+    boxes = list(tree.iter(*_FRAME_TAGS))
+    while boxes and boxes[-1] not in heavy:
+        boxes.pop()
+    # The searches look at names only: a row of empty boxes with these names is searched in much less time.
+    row = tree.makeelement("div")
+    row.extend([row.makeelement(box.tag, dict(box.items())) for box in boxes])
+    found = (row.index(frame) for search in _FRAMES for frame in cast("list[HtmlElement]", search(row))[:1])
+    return any(boxes[place] in heavy for place in found)
 
 
 def _left_out_chars(box: HtmlElement, density: TextDensity) -> int:
