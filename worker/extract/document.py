@@ -67,7 +67,7 @@ _NESTING = re.compile(
 # Only larger pages are searched for absurd repetition. Real news pages reach 1.6 million characters and 20,000 tags.
 _LARGE_PAGE_CHARS = 2_000_000
 _MANY_TAGS = 40_000
-_MIN_TAG_CHARS = len("<b>")
+_TAG_CHARS = len("<b>")
 
 
 def strip_scripts(body: bytes) -> bytes:
@@ -122,9 +122,7 @@ def prefilter_markup(markup: str) -> str:
     """
     if _has_long_piece(markup) and _HUGE_TAG.search(markup) is not None:
         markup = _LONG_TAG.sub(r"<\1>", _LONG_VALUE.sub('=""', markup))
-    if len(markup) < _MIN_TAG_CHARS * _MANY_TAGS or (
-        len(markup) < _LARGE_PAGE_CHARS and markup.count("<") <= _MANY_TAGS
-    ):
+    if len(markup) < _TAG_CHARS * _MANY_TAGS or (len(markup) < _LARGE_PAGE_CHARS and markup.count("<") <= _MANY_TAGS):
         return markup
     kept = _NESTING.sub("<div>", _BREAKS.sub("<br><br>", _LONG_VALUE.sub('=""', markup)))
     kept = _AMPERSANDS.sub("&amp;", _LONG_BLANKS.sub(" ", kept))
@@ -205,7 +203,7 @@ def open_document(page: Page) -> Document:
 def _parse(markup: bytes) -> HtmlElement:
     if b"<" not in markup:
         raise ExtractError("the page is not HTML: it holds no tag", reason="not-html")
-    if len(markup) > _MIN_TAG_CHARS * _MAX_TAGS and (tags := markup.count(b"<")) > _MAX_TAGS:
+    if len(markup) > _TAG_CHARS * _MAX_TAGS and (tags := markup.count(b"<")) > _MAX_TAGS:
         raise ExtractError(f"no news page: it has {tags} tags, at most {_MAX_TAGS} are read", reason="size")
     parser = lxml.html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False)
     # A single element class: lxml.html's lookup by tag name is Python code that runs for every element touched.

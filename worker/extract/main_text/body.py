@@ -155,7 +155,7 @@ def _mark_article_body(
 
 
 def _has_frame(tree: HtmlElement, heavy: Collection[HtmlElement]) -> bool:
-    """Return whether a frame that trafilatura knows by name, the first by any of its searches, is one of the `heavy`."""
+    """Return whether the first frame that any of trafilatura's searches finds is one of the `heavy` boxes."""
     boxes = list(tree.iter(*_FRAME_TAGS))
     while boxes and boxes[-1] not in heavy:
         boxes.pop()
