@@ -213,9 +213,10 @@ _LINE_BREAKS = re.compile(r"[\r\n\u2028\u2029]+")
 
 def find_declared_text(json_ld: JsonLd, shown: Sequence[ArticleBlock]) -> list[ArticleBlock]:
     """Return the blocks of the declared text if the page shows less than half of it and is free; else an empty list."""
-    body, shown_chars = json_ld.body, total_chars(shown)
+    body = json_ld.body
     if json_ld.accessible_for_free is False or len(body) < _MIN_DECLARED_CHARS:
         return []
+    shown_chars = total_chars(shown)
     # Its lines are no longer than the declared text, if that is normalised.
     if shown_chars >= _MAX_SHOWN_SHARE * len(body) and is_normalized("NFC", body):
         return []
