@@ -6,9 +6,7 @@ tags that it discards become plain boxes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
-from copy import copy
 from functools import cache
 from itertools import takewhile
 from typing import cast
@@ -16,13 +14,10 @@ from typing import cast
 import trafilatura
 from lxml.etree import strip_elements
 from lxml.html import HtmlElement
-from trafilatura.core import ESCALATION_MAX_LENGTH, ESCALATION_PAGE_SHARE
 from trafilatura.external import jt_stoplist_init
-from trafilatura.htmlprocessing import convert_tags, prune_unwanted_nodes, tree_cleaning
-from trafilatura.main_extractor import extract_content
 from trafilatura.settings import Document as Extracted
 from trafilatura.settings import Extractor as Options
-from trafilatura.xpaths import BODY_XPATH, RAW_TREE_PRUNE_XPATH, REMOVE_COMMENTS_AND_LISTS_XPATH
+from trafilatura.xpaths import BODY_XPATH
 
 from worker.charset import decode
 from worker.charset.characters import count_words, fold
@@ -90,9 +85,9 @@ def extract_body(tree: HtmlElement, density: TextDensity, blocks: Sequence[TextB
     inside = [block for block in blocks if _is_text_in(block, container)]
     _mark_article_body(tree, container, density, inside)
     prose = sum(block.chars - block.linked for block in inside)
-    best = _run_first_stages(tree)
+    best = _run_trafilatura(tree, fast=True)
     if total_chars(best) < _RETRY_SHARE * prose and container is not body:
-        best = max(best, _run_first_stages(_page_with_only(container)), key=total_chars)
+        best = max(best, _run_trafilatura(_page_with_only(container), fast=True), key=total_chars)
     if total_chars(best) < _FALLBACK_SHARE * prose:
         best = max(best, _run_trafilatura(tree, fast=False), key=total_chars)
     return best
@@ -271,41 +266,6 @@ def _run_trafilatura(page: HtmlElement | str, *, fast: bool) -> list[ArticleBloc
     if not isinstance(extracted, Extracted) or extracted.body is None:
         return []
     return list(read_blocks(extracted.body))
-
-
-# The elements that trafilatura removes before its first stage, their tags, and a part of each name by which it knows
-# them: without such a name, its searches are not needed.
-PRUNED_FIRST = (*RAW_TREE_PRUNE_XPATH, *REMOVE_COMMENTS_AND_LISTS_XPATH)
-_PRUNED_TAGS = ("div", "section", "aside", "details", "ol", "ul")
-PRUNED_NAMES = re.compile("omment|comol|disqus|dsq-|mvp-post|infinite|elementor-share")
-
-
-def _run_first_stages(page: HtmlElement) -> list[ArticleBlock]:
-    """Return what trafilatura finds in its fast mode, in two thirds of the time.
-
-    Its first stages are all that it needs on nearly every page. Only if another could follow, it is run as a whole.
-    """
-    options = _options(fast=True)
-    tree = copy(page)
-    names = " ".join(value for box in tree.iter(*_PRUNED_TAGS) for value in box.values())
-    if PRUNED_NAMES.search(names):
-        prune_unwanted_nodes(tree, list(PRUNED_FIRST))
-    try:
-        body, text = extract_content(convert_tags(tree_cleaning(tree, options), options), options)
-    except (TypeError, ValueError):  # those that trafilatura itself takes for a page without text
-        return []
-    if len(text) < options.min_extracted_size or _is_small_share(text, page):
-        return _run_trafilatura(page, fast=True)
-    return list(read_blocks(body))
-
-
-def _is_small_share(text: str, page: HtmlElement) -> bool:
-    """Return whether a text may be so small a share of its page that trafilatura reads the page less strictly."""
-    if len(text) >= ESCALATION_MAX_LENGTH:
-        return False
-    # Trafilatura counts up to two blanks for each element.
-    shown = len(" ".join(page.text_content().split())) + sum(2 for _ in page.iter("*"))
-    return len(text) < ESCALATION_PAGE_SHARE * shown
 
 
 @cache
