@@ -41,7 +41,6 @@ from worker.batch.files import (
 )
 from worker.batch.functions import (
     ARTICLE_FIELDS,
-    FEW_CLUSTERS,
     FINGERPRINT_FIELDS,
     JUDGED_FIELDS,
     LENGTH_BITS,
@@ -52,6 +51,7 @@ from worker.batch.functions import (
     find_hits,
     first_postings,
 )
+from worker.batch.groups import FEW_CLUSTERS
 from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, UsageError, install_hint
