@@ -35,7 +35,7 @@ class FeatureCurve:
 
     def part(self, value: float) -> float:
         """Return what a value adds; outside of the points the curve is constant."""
-        # The same as `numpy.interp` to the bit, which takes most of its time to make arrays of its arguments.
+        # As `numpy.interp`, which takes most of its time to make arrays of its arguments.
         at, adds = self.at, self.adds
         place = bisect_right(at, value) - 1
         if place < 0 or value <= at[place] or place == len(at) - 1:

@@ -7,7 +7,7 @@ import gzip
 import json
 import os
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,18 @@ from click.testing import CliRunner
 
 from tests.online_clusters import heads_online
 from tests.texts import as_text
+from worker.batch import groups
 from worker.batch.components import connected_components
 from worker.batch.dedupe import DedupeJob, dedupe
 from worker.batch.files import engine_errors, keep_in_files
 from worker.batch.functions import read_article
+from worker.batch.groups import CorpusRow, JoiningPair, judge_row, membership_of, settle_group
 from worker.cli.main import cli
 from worker.config.schema import DedupeSettings
 from worker.dedupe.fingerprint import fingerprint
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, UsageError, WorkerError
+from worker.models import Neighbour, Verdict
 from worker.sources.files.columns import USUAL_NAMES, find_columns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -105,6 +108,34 @@ def test_the_clusters_are_those_of_the_online_worker(tmp_path: Path) -> None:
     assert (one["signature"], tuple(one["bands"]), tuple(one["anchors"]), one["shingles"]) == (
         made.signature, made.bands, made.anchors, made.shingles,
     )  # fmt: skip
+
+
+def test_a_verdict_on_a_pair_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    articles = [read_article(as_read(row), place=str(at), now=NOW) for at, row in enumerate(corpus()[:60])]
+    deduper, seen = Deduper(), dict[int, CorpusRow]()
+    for at, article in enumerate(articles):
+        plain = CorpusRow(row=at, group=0, article=article, shingles=100, hits=tuple(sorted(seen)[-7:]))
+        pairs = dict[int, JoiningPair]()
+        for other in plain.hits:
+            alone = Neighbour.of(seen[other].article, other, cluster=other, head=True)
+            verdict = judge_row(plain, [alone], deduper)
+            membership = membership_of(at, verdict)
+            if membership.against is not None:
+                pairs[other] = JoiningPair(membership=membership, is_head=verdict.head)
+        seen[at] = replace(plain, may_join=bool(pairs), judged=pairs)
+    asked = list[int]()
+
+    def counted(row: CorpusRow, *rest: Any) -> Verdict:
+        asked.append(row.row)
+        return judge_row(row, *rest)
+
+    monkeypatch.setattr(groups, "judge_row", counted)
+
+    found = settle_group(list(seen.values()), 0, deduper)
+
+    assert len(asked) < len(seen) - 8
+    assert found == settle_group([replace(row, judged={}) for row in seen.values()], 0, deduper)
+    assert len(found) > 20
 
 
 def test_what_cannot_be_deduplicated_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:

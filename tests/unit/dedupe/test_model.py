@@ -8,6 +8,7 @@ import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,6 +94,10 @@ def test_a_curve_is_straight_between_its_points_and_flat_beyond_them() -> None:
     curve = FeatureCurve(at=(0.0, 1.0), adds=(2.0, -2.0))
 
     assert [curve.part(value) for value in (-1.0, 0.0, 0.25, 1.0, 9.0)] == [2.0, 2.0, 1.0, -2.0, -2.0]
+    for shipped in shipped_model().curves.values():
+        values = [*shipped.at, *np.linspace(shipped.at[0] - 0.1, shipped.at[-1] + 0.1, 101).tolist()]
+        straight = np.interp(values, shipped.at, shipped.adds).tolist()
+        assert [shipped.part(value) for value in values] == pytest.approx(straight, rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize(
