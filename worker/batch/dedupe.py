@@ -64,6 +64,7 @@ _BLOCK_BITS: Final = 16
 _PARTITIONS_A_PROCESSOR: Final = 2
 """Parts of a grouping on a cluster, for each of its processors: enough to balance. Chosen, not measured."""
 _EDGE: Final = (col("member").alias("one"), col("against").alias("other"))
+_JOINS: Final = fn.not_null(col("relation"))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -229,13 +230,14 @@ class _Corpus:
         return self._keep(found.where(fn.list_count(col("hits")) > lit(0)))
 
     def judge_pairs(self, hits: DataFrame) -> DataFrame:
-        """Return pairs that join if nothing else is stored, enough of them to connect all that join in any way.
+        """Return the pairs that have words in common, judged as if nothing else were stored.
 
-        The columns are those of a membership and `is_head`. First each article is judged with one of its hits. Another
-        that these pairs connect with it already would not change the groups: only the rest are judged as well.
+        The columns are those of a membership and `is_head`; `relation` is null if a pair does not join. First each
+        article is judged with one of its hits. Another that joining pairs connect with it already would not change the
+        groups: only the rest are judged as well.
         """
         first = self._judge(hits.select("row", col("first").alias("stored")))
-        groups = connected_components(first.select(*_EDGE), keep=self._keep)
+        groups = connected_components(first.where(_JOINS).select(*_EDGE), keep=self._keep)
         others = hits.select("row", "first", col("hits").alias("stored")).explode("stored")
         others = others.where(col("stored") != col("first")).join(groups, on="row", how="left")
         groups = groups.select(col("row").alias("stored"), col("group").alias("stored_group"))
@@ -244,12 +246,12 @@ class _Corpus:
         return self._keep(first.concat(self._judge(others.where(is_apart).select("row", "stored"))))
 
     def _judge(self, pairs: DataFrame) -> DataFrame:
-        """Return which pairs of a `row` and a `stored` article join, with the columns of a membership and `is_head`."""
+        """Judge the pairs of a `row` and a `stored` article, and return those that have words in common."""
         articles = self.texts().select("row", _as_row("row", "shingles").alias("article"))
         stored = articles.select(col("row").alias("stored"), col("article").alias("stored_article"))
         both = pairs.join(articles, on="row").join(stored, on="stored")
         judged = both.select(self._pair_judge.judge(col("article"), col("stored_article")))
-        return self._keep(judged.where(fn.not_null(col("relation"))))
+        return self._keep(judged.where(fn.not_null(col("against"))))
 
     def _versions(self) -> DataFrame:
         """Return an edge from each version of a page to its first one."""
@@ -260,13 +262,14 @@ class _Corpus:
 
     def settle(self, hits: DataFrame, pairs: DataFrame) -> DataFrame:
         """Return the members of all clusters of two or more articles, with the columns of MEMBERSHIP_FIELDS."""
-        edges = self._keep(pairs.select(*_EDGE).concat(self._versions()))
+        joining = pairs.where(_JOINS)
+        edges = self._keep(joining.select(*_EDGE).concat(self._versions()))
         groups = connected_components(edges, keep=self._keep)
         by_group = edges.join(groups, left_on="one", right_on="row").groupby("group")
         sizes = by_group.agg(fn.count(col("one")).alias("edges"))
         # A pair with few other neighbours is decided: the judge has nothing else to take into account.
         few = hits.where(fn.list_count(col("hits")) <= lit(FEW_CLUSTERS)).select("row")
-        alone = pairs.join(groups, left_on="member", right_on="row").join(sizes.where("edges = 1"), on="group")
+        alone = joining.join(groups, left_on="member", right_on="row").join(sizes.where("edges = 1"), on="group")
         alone = self._keep(alone.join(few, left_on="member", right_on="row", how="semi"))
         rest = groups.join(alone, on="group", how="anti")
         judged = fn.to_struct(*map(col, (*MEMBERSHIP_FIELDS, "is_head"))).alias("judged")

@@ -211,14 +211,18 @@ class PairJudge:
 
     @daft.method.batch(return_dtype=_VERDICT, unnest=True, batch_size=_ROWS)
     def judge(self, article: Any, stored: Any) -> Any:
-        """Return why each article joins the cluster of an earlier one alone, and whether it becomes the head."""
+        """Return why each article joins the cluster of an earlier one alone, and whether it becomes the head.
+
+        `against` is null if they have no word in common, `relation` if they do not join.
+        """
         pairs = zip(article.to_pylist(), stored.to_pylist(), strict=True)
         return _column((self._judge(corpus_row(one), corpus_row(other)) for one, other in pairs), _VERDICT)
 
     def _judge(self, one: CorpusRow, other: CorpusRow) -> dict[str, object]:
         alone = Neighbour.of(other.article, other.row, cluster=other.row, head=True)
         verdict = judge_row(one, [alone], self._deduper)
-        return {**_membership_fields(membership_of(one.row, verdict)), "is_head": verdict.head}
+        found = {**_membership_fields(membership_of(one.row, verdict)), "is_head": verdict.head}
+        return {**found, "against": other.row if any(each.shared_words for each in verdict.considered) else None}
 
     @daft.method.batch(return_dtype=DataType.list(_MEMBERSHIP), batch_size=_GROUPS)
     def settle(self, group: Any, rows: Any) -> Any:
@@ -234,8 +238,9 @@ def _membership_fields(membership: Membership) -> dict[str, object]:
     return {name: getattr(membership, name) for name in MEMBERSHIP_FIELDS}
 
 
-def _joining_pair(*, is_head: bool, **membership: Any) -> JoiningPair:
-    return JoiningPair(membership=Membership(**membership), is_head=is_head)
+def _joining_pair(*, is_head: bool, **membership: Any) -> JoiningPair | None:
+    joins = membership["relation"] is not None
+    return JoiningPair(membership=Membership(**membership), is_head=is_head) if joins else None
 
 
 def corpus_row(values: Mapping[str, Any]) -> CorpusRow:

@@ -8,7 +8,7 @@ as the store does it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -27,8 +27,8 @@ UNCHANGED: Final = "unchanged"
 class CorpusRow:
     """An article with its number in the input, its group, and its hits: the numbers of earlier articles, best first.
 
-    `may_join` is false if it joins none of its hits, so that it need not be judged. `judged` has pairs of it that join
-    if nothing else is stored, by the numbers of the earlier articles.
+    `may_join` is false if it joins none of its hits, so that it need not be judged. `judged` has the earlier articles
+    with which it was judged alone and has words in common, by their numbers: why it joins one, None if it does not.
     """
 
     row: int
@@ -37,7 +37,7 @@ class CorpusRow:
     shingles: int
     hits: tuple[int, ...] = ()
     may_join: bool = True
-    judged: Mapping[int, JoiningPair] = field(default_factory=dict)
+    judged: Mapping[int, JoiningPair | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,16 +117,25 @@ def settle_group(rows: Sequence[CorpusRow], group: int, deduper: Deduper) -> lis
 
 def _judge_in_group(row: CorpusRow, stored: Sequence[CorpusRow], clusters: _Clusters, deduper: Deduper) -> JoiningPair:
     """Return which cluster an article joins, given the stored articles that it is compared with."""
+    # It was judged with each hit of another group, and joins none: they only show what text is common.
+    nothing_shared = set(row.hits).difference(row.judged)
+    stored = [each for each in stored if each.group == row.group or each.row not in nothing_shared]
     if len({clusters.cluster_of[each.row] for each in stored}) <= FEW_CLUSTERS:
-        # No text is common to three clusters besides. So those of other groups make no difference, since it joins none
-        # of them, and a verdict on the head of the only cluster left is that of the pair alone.
+        # No text is common to three clusters besides, so those of other groups make no difference, and a verdict on the
+        # head of the only cluster left is that of the pair alone, unless earlier versions of its page count as well.
         stored = [each for each in stored if each.group == row.group]
-        inside = {clusters.cluster_of[each.row] for each in stored}
-        known = row.judged.get(clusters.head_of[inside.pop()]) if len(inside) == 1 else None
-        if known is not None:
+        heads = {clusters.head_of[clusters.cluster_of[each.row]] for each in stored}
+        known = row.judged.get(next(iter(heads))) if len(heads) == 1 else None
+        if known is not None and not _has_versions(stored, heads):
             return known
     verdict = judge_row(row, [_neighbour(each, clusters) for each in stored], deduper)
     return JoiningPair(membership=membership_of(row.row, verdict), is_head=verdict.head)
+
+
+def _has_versions(stored: Sequence[CorpusRow], heads: Collection[int]) -> bool:
+    """Return whether there is another version of the page of a head."""
+    pages = {each.article.canonical_url for each in stored if each.row in heads}
+    return any(each.article.canonical_url in pages for each in stored if each.row not in heads)
 
 
 def judge_row(row: CorpusRow, neighbours: Sequence[Neighbour], deduper: Deduper) -> Verdict:
