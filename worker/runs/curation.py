@@ -29,7 +29,7 @@ from worker.storage.ledger import StoredLedger
 from worker.storage.maintenance.review import StoreReview
 from worker.storage.store import agree_on_parameters
 from worker.web.data import cursor_values, make_cursor
-from worker.web.pages import bounded, moment
+from worker.web.pages import bounded, load_templates, moment
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
@@ -119,11 +119,12 @@ def read_review(unsure: UnsurePairs, reader: StoreReader, cursor: str) -> Review
     )
 
 
-def load_judge() -> None:
-    """Load the modules that `compare` needs, and make their tables."""
+def load_what_is_slow() -> None:
+    """Load the modules that `compare` needs, make their tables, and compile the templates."""
     from worker.dedupe.alignment import align_passages
 
     align_passages("một", "một")
+    load_templates()
 
 
 def compare(opened: ReviewPair, *, merge_at: float) -> ComparedPair:

@@ -98,9 +98,9 @@ class CorpusPages:
             await self._source.clock.sleep(_RENEWED_EVERY)
 
     async def prepare(self) -> None:
-        """Do beforehand what visitors would wait for: load the judge's modules, and renew what is kept if it is old."""
+        """Do beforehand what visitors would wait for: load modules and templates, renew what is kept if it is old."""
         try:
-            await asyncio.to_thread(curation.load_judge)
+            await asyncio.to_thread(curation.load_what_is_slow)
             if self._corpus() is not None:
                 await self._source.recent()
                 await self._hours()
@@ -113,14 +113,14 @@ class CorpusPages:
         now, (figures, hours) = self._source.clock.now(), await asyncio.gather(self._source.recent(), self._hours())
         health, warnings = self._source.health(), warned(figures, now=now)
         daemon, alarms = await self._worker_state(figures)
-        lost = sum(lost_by_day(hours, now=now).values())
+        lost = sum(lost_by_day(hours or {}, now=now).values())
         return Overview(
             summary=summary(health, alarms, daemon=daemon, needs_look=bool(lost or any(warnings.values()))),
             health=health,
             daemon=daemon,
             alarms=alarms,
             figures=figures,
-            plots=plots(hours, now=now),
+            plots=() if hours is None else plots(hours, now=now),
             warnings=warnings,
             lost=lost,
         )
@@ -187,7 +187,7 @@ class CorpusPages:
         browser, now = await self._open(), self._source.clock.now()
         figures, hours, tag = await asyncio.gather(self._source.recent(), self._hours(), browser.tag())
         found = [(name, each) for name, alarms in warned(figures, now=now).items() for each in alarms]
-        found += [("extraction", each) for each in losses(hours, now=now)]
+        found += [("extraction", each) for each in losses(hours or {}, now=now)]
         found += [("worker", each) for each in (self._source.alarms() if self._source.alarms else browser.alarms)]
         entries = tuple(
             FeedEntry(
@@ -304,16 +304,16 @@ class CorpusPages:
             self._unsure = browser, curation.UnsurePairs(reader, merge_at=browser.settings().dedupe.probability)
         return self._unsure[1]
 
-    async def _hours(self) -> Mapping[tuple[datetime, str], int]:
-        """Return the outcomes by hour, as far as the store answers."""
+    async def _hours(self) -> Mapping[tuple[datetime, str], int] | None:
+        """Return the outcomes by hour; None while the store has not answered."""
         if self._corpus() is None:
-            return {}
+            return None
         answers = await self._answers_of_store()
         try:
             return (await answers.activity.get()).hours
         except (StoreError, TimeoutError) as exc:
             log.warning("web.store_silent", error=str(exc) or "no answer in time")
-            return answers.counted.hours
+            return answers.counted.hours or None
 
     async def _answers_of_store(self) -> _Answers:
         """Return what is kept of the store that is open."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -69,8 +70,8 @@ class Plot:
 
 
 def plots(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> tuple[Plot, ...]:
-    """Return the plots of all spans; none where nothing is known."""
-    return tuple(plot(span, hours, now=now) for span, *_ in SPANS) if hours else ()
+    """Return the plots of all spans."""
+    return tuple(plot(span, hours, now=now) for span, *_ in SPANS)
 
 
 def plot(span: str, hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Plot:
@@ -246,6 +247,13 @@ def breakable(url: str) -> Markup:
 _MAX_TITLE: Final = 300  # letters; chosen: longer than any headline, and a page of hundred titles stays below 150 kB
 
 
+def load_templates() -> None:
+    """Compile all templates, which takes as long as several visits."""
+    for name in environment().list_templates():
+        environment().get_template(name)
+
+
+@cache
 def environment() -> Environment:
     """Return the templates with their filters. A name that is missing is an error."""
     made = Environment(
@@ -260,7 +268,7 @@ def environment() -> Environment:
         "age": format_age, "countdown": format_countdown, "duration": format_duration, "rounded": format_rounded,
         "moment": moment, "web_address": web_address, "number": "{:,}".format, "one_line": one_line,
         "counted": counted, "titled": titled, "with_code": with_code, "breakable": breakable,
-        "paragraphs": paragraphs, "within": within, "compared": bounded,
+        "paragraphs": paragraphs, "within": within, "compared": bounded, "sized": sized,
     }  # fmt: skip
     made.globals |= {"kinds": tuple(KINDS), "states": tuple(State)}
     return made
@@ -276,6 +284,12 @@ def _shown(value: object) -> object:
 def moment(when: datetime) -> str:
     """Return a time as the pages show it."""
     return when.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def sized(count: int) -> str:
+    """Return a number of bytes with three digits or so: `6.0 GB`."""
+    unit, power = next((each for each in (("GB", 10**9), ("MB", 10**6)) if count >= each[1]), ("kB", 10**3))
+    return f"{count / power:,.1f} {unit}"
 
 
 def titled(text: str | None) -> str:
