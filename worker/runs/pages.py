@@ -23,7 +23,7 @@ from worker.models import ActivityCounts, Alarm, Health, StoreStats
 from worker.models.browsing import UNDONE, CopyReport, NewArticles, ReviewPage, SearchResults
 from worker.ports import Clock
 from worker.runs import curation
-from worker.runs.reading import ACTIVITY_SPAN, Browser, ShownArticle
+from worker.runs.reading import ACTIVITY_SPAN, Browser, ShownArticle, shown_article
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.store import open_read_only
 from worker.web.app import Kept, StatusSource, WebApp, build_web_app
@@ -160,8 +160,7 @@ class CorpusPages:
 
     async def article(self, *, article_id: ArticleId) -> ShownArticle | None:
         """Return an article with its fields, its cluster and its history."""
-        browser = await self._open()
-        return await browser.article(article_id)
+        return await self._run(lambda reader: shown_article(reader, article_id))
 
     async def articles_feed(self) -> AtomFeed:
         """Return the newest articles of the corpus."""

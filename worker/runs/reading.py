@@ -221,9 +221,7 @@ ACTIVITY_SPAN: Final = timedelta(weeks=12)
 """How far back the plots of the overview reach."""
 MAX_READ: Final = 20  # versions of one page in its history; chosen: each takes some milliseconds
 MAX_VERSIONS: Final = 6  # of one page that are compared; chosen: few pages change more often, and each costs time
-THREADS: Final = 2
-"""Queries of the web pages that run at once. Chosen: a slow one does not hold up a quick one, and two of the four
-connections to a server are left for work."""
+THREADS: Final = 2  # queries at once; chosen: none holds up all others, and two connections of four are left for work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +301,22 @@ def timeline_of(history: ArticleHistory) -> tuple[Moment, ...]:
     return tuple(sorted(found, key=lambda each: each.at))
 
 
+def shown_article(reader: StoreReader, article_id: int) -> ShownArticle | None:
+    """Return an article with its history and its cluster, None if there is none."""
+    stored = reader.article(article_id)
+    if stored is None:
+        return None
+    history = load_history(reader, str(article_id), compared=MAX_VERSIONS)
+    return ShownArticle(
+        stored=stored,
+        history=history,
+        members=reader.members(stored.cluster),
+        texts=reader.cluster_size(stored.cluster),
+        versions=versions_of(stored, history),
+        timeline=timeline_of(history),
+    )
+
+
 class Browser:
     """The queries and changes of the web pages. Close it before the store. `config` is the file with the sources."""
 
@@ -338,10 +352,6 @@ class Browser:
     async def tag(self) -> str:
         """Return the beginning of the ids in feeds (RFC 4151): the same wherever this store is; raises StoreError."""
         return f"tag:corpus-worker.invalid,2026:{await self._offload(self._reader.identity) or 'store'}/"
-
-    async def article(self, article_id: int) -> ShownArticle | None:
-        """Return an article with its history and its cluster, None if there is none; raises StoreError."""
-        return await self._offload(self._article, article_id)
 
     async def run(self, call: Callable[[StoreReader], T]) -> T:
         """Return what a function reads of the store, or changes in it; raises StoreError."""
@@ -388,17 +398,3 @@ class Browser:
                 since = self.alarms[0].since if self.alarms else self._clock.now()
                 self.alarms = (Alarm(what=REFUSED, since=since, detail=str(exc)),)
         return self._sources
-
-    def _article(self, article_id: int) -> ShownArticle | None:
-        stored = self._reader.article(article_id)
-        if stored is None:
-            return None
-        history = load_history(self._reader, str(article_id), compared=MAX_VERSIONS)
-        return ShownArticle(
-            stored=stored,
-            history=history,
-            members=self._reader.members(stored.cluster),
-            texts=self._reader.cluster_size(stored.cluster),
-            versions=versions_of(stored, history),
-            timeline=timeline_of(history),
-        )

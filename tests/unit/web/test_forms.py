@@ -205,7 +205,7 @@ async def test_nobody_waits_for_newer_statistics_than_those_that_are_kept(monkey
     async def pending() -> int | None:
         found = await source.recent()
         await asyncio.sleep(0)  # what has been answered is kept
-        return found and found.pending
+        return found.pending if found else None
 
     source = StatusSource(health=lambda: Health(ok=True), figures=figures, metrics=Metrics(), clock=clock)
     answers.put_nowait(1)
