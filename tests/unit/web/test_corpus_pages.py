@@ -27,6 +27,7 @@ from worker.runs.reading import Browser
 from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, SOURCES, STANDINGS
 from worker.storage.store import Store, open_store
 from worker.web.app import StatusSource
+from worker.web.data import make_cursor
 from worker.web.metrics import Metrics
 from worker.web.pages import breakable, paragraphs, plot, within
 
@@ -160,6 +161,7 @@ async def test_the_articles_of_the_corpus_are_a_list_and_a_feed(client: httpx.As
 
     listed = (await client.get("/api/v1/articles", params={"limit": 1})).json()
     rest = (await client.get("/api/v1/articles", params={"cursor": listed["next"]})).json()
+    end = (await client.get("/api/v1/articles", params={"cursor": make_cursor(0)})).json()
     page = (await client.get("/articles")).text
     answers = [await client.get("/feeds/articles.atom", headers={"Host": host}) for host in ("127.0.0.1", "[::1]:8750")]
     assert "javascript:" not in answers[0].text
@@ -167,6 +169,7 @@ async def test_the_articles_of_the_corpus_are_a_list_and_a_feed(client: httpx.As
 
     assert [each["id"] for part in (listed, rest) for each in part["articles"]] == [4, 1]
     assert rest["next"] is None
+    assert end == {"articles": [], "next": None}
     assert_harmless(page)
     assert answers[0].headers["content-type"] == "application/atom+xml"
     ids = [[each.text for each in feed.iterfind(".//id", ATOM)] for feed in feeds]
