@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -117,3 +118,17 @@ def test_a_change_of_configuration_is_healthy() -> None:
     attach(pages, app, FakeSession())
 
     assert pages.health().ok
+
+
+async def test_while_a_daemon_serves_its_pages_what_they_count_is_kept_young() -> None:
+    def tasks() -> set[str]:
+        return {each.get_name() for each in asyncio.all_tasks()}
+
+    any_port = WebSettings().model_copy(update={"listen": "127.0.0.1:0"})
+    pages = StatusPages(any_port, clock=FakeClock(), done=ProgressCounter())
+    async with pages.serve():
+        during = tasks()
+    await asyncio.sleep(0)
+
+    assert "web.prepared" in during
+    assert "web.prepared" not in tasks()
