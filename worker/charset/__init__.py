@@ -14,6 +14,7 @@ from worker.charset.characters import (
     is_text,
     read_json,
     strip_tags,
+    unmarked_codec,
 )
 from worker.charset.decoding import Decoded, decode, nearly_utf8
 
@@ -29,4 +30,5 @@ __all__ = [
     "nearly_utf8",
     "read_json",
     "strip_tags",
+    "unmarked_codec",
 ]

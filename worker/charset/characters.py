@@ -47,6 +47,19 @@ BYTE_ORDER_MARKS: Final = (
 """Byte order marks and their codecs, in the order to try them."""
 
 
+def unmarked_codec(body: bytes) -> str:
+    """Return the codec of markup in UTF-16 or UTF-32 without a mark, by the null bytes of its first two characters.
+
+    Empty for everything else.
+    """
+    if 0 in body[:4]:
+        for codec, width in (("utf-32-le", 4), ("utf-32-be", 4), ("utf-16-le", 2), ("utf-16-be", 2)):
+            first, second = (body[start : start + width].decode(codec, "ignore") for start in (0, width))
+            if first and first in "<\t\n\r " and "\t" <= second <= "~":
+                return codec
+    return ""
+
+
 def clean(text: str) -> str:
     """Return a text without the characters that no text may hold; a vertical tab or form feed becomes a blank.
 

@@ -1,8 +1,9 @@
 """Choose the charset of a body and decode it; never raises, whatever the bytes and the declared names are.
 
-The order of `decode`: byte order mark; UTF-8, if the bytes are valid UTF-8; the charset of the Content-Type header;
-that of the page's own meta element; a legacy Vietnamese encoding (`vietnamese`); a guess among other scripts
-(`guess_codec`); windows-1252, as in browsers. Charset labels are those of the WHATWG Encoding Standard.
+The order of `decode`: byte order mark; UTF-16 and UTF-32 by their null bytes; UTF-8, if the bytes are valid UTF-8; the
+charset of the Content-Type header; that of the page's own meta element; a legacy Vietnamese encoding (`vietnamese`); a
+guess among other scripts (`guess_codec`); windows-1252, as in browsers. Charset labels are those of the WHATWG Encoding
+Standard.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from worker.charset.characters import BYTE_ORDER_MARKS, clean, read_utf8
+from worker.charset.characters import BYTE_ORDER_MARKS, clean, read_utf8, unmarked_codec
 from worker.charset.vietnamese import (
     _PUNCTUATION,
     _UMLAUTS,
@@ -172,6 +173,8 @@ def decode(body: bytes, content_type: str | None = None) -> Decoded:
     for mark, codec in BYTE_ORDER_MARKS:
         if body.startswith(mark):
             return _decoded(body[len(mark) :].decode(codec, "replace"), codec, "bom")
+    if codec := unmarked_codec(body):
+        return _decoded(body.decode(codec, "replace"), codec, "detection")
     declared = _declared(body, content_type)
     utf8 = _decode_utf8(body, dict(declared))
     if utf8 is not None:

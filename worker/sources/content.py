@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Protocol, cast
 
-from worker.charset import BYTE_ORDER_MARKS, clean, is_text
+from worker.charset import BYTE_ORDER_MARKS, clean, is_text, unmarked_codec
 from worker.errors import SourceError
 
 # Bytes that are looked at: enough for long comments and document types before the root element. Chosen, not measured.
@@ -95,9 +95,8 @@ def _decode_head(body: bytes) -> str:
     for bom, encoding in BYTE_ORDER_MARKS:
         if head.startswith(bom):
             return head.decode(encoding, "ignore").lstrip("\ufeff")
-    for pattern, encoding in ((b"<\x00", "utf-16-le"), (b"\x00<", "utf-16-be"), (b"\x00\x00\x00<", "utf-32-be")):
-        if head.startswith(pattern):
-            return head.decode(encoding, "ignore")
+    if codec := unmarked_codec(head):
+        return head.decode(codec, "ignore")
     if head.startswith(b"\x4c\x6f\xa7\x94"):  # `<?xm` in EBCDIC
         return head.decode("cp037", "ignore")
     return head.decode("latin-1")
