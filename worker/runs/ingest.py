@@ -71,7 +71,7 @@ class IngestReport:
             "discovered": self.tally.discovered,
             **{state.value: self.tally.outcomes[state] for state in states},
             "pending": self.pending,
-            "refused": self.refused,
+            **({"refused": self.refused} if self.refused else {}),
             "seconds": round(self.elapsed.total_seconds(), 3),
             "sources": {
                 name: {
