@@ -124,6 +124,7 @@ def test_the_text_alone_is_printed_and_the_same_article_comes_back_from_every_fo
         ("", ["extract", "-"], "standard input: found empty; expected addresses (one a line), JSON Lines or a page"),
         ("<rss><channel/></rss>", ["extract", "-"], "standard input: found feed"),
         ("Tựa\nMột câu.", ["ingest", "-"], "no line is a web address; write one a line with http:// or https://"),
+        (f"{URL}#a\n{URL} 17", ["forget", "-", "--reason", "x"], f"line 2: '{URL} 17' is more than a URL or an id"),
         ("<html><body>Một.</body></html>", ["ingest", "-"], "standard input: the page does not give its address"),
         ("", ["extract", "-", "--json", "--format", "html"], "--json and --format html exclude each other"),
         ("", ["extract", "-", "--explain", "--format", "text"], "--explain and --format text exclude each other"),
@@ -142,7 +143,9 @@ def test_standard_input_that_cannot_be_used_is_one_line(
 
 def test_addresses_from_standard_input_are_ingested_and_forgotten(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     done = piped(desk, monkeypatch, f"# mine\n{URL}\n", "ingest", "-", "--json").record()
-    forgotten = piped(desk, monkeypatch, f"{URL}\n", "forget", "-", "--reason", "17", "--json").record()
+    forgotten = piped(
+        desk, monkeypatch, f"# request 17\n{URL}  # 17\n", "forget", "-", "--reason", "17", "--json"
+    ).record()
     lifted = piped(desk, monkeypatch, f"{URL}\n", "forget", "-", "--lift", "--json").record()
 
     assert (done["stored"], done["sources"]["-"]["found"]) == (1, 1)

@@ -313,8 +313,8 @@ def forget(
     from worker.runs import forget as runs
 
     if "-" in targets:
-        lines = sys.stdin.read().split()
-        targets = tuple(dict.fromkeys([*(each for each in targets if each != "-"), *lines]))
+        listed = runs.targets_in(sys.stdin.read())
+        targets = tuple(dict.fromkeys([*(each for each in targets if each != "-"), *listed]))
     if not targets and not hosts:
         raise UsageError("nothing to forget: give a URL, an article's id, or --host HOST")
     if not lift and not (reason and reason.strip()):

@@ -12,6 +12,7 @@ from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, StoreError, UsageError
 from worker.logs import log
+from worker.sources.files.url_list import lines_of_list
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
 from worker.storage.store import Store, open_store
 from worker.urls import canonicalise, host_of, publisher_host
@@ -67,6 +68,19 @@ def requests_for(
             _require(canonicalise, each.target)
     named = [_require(publisher_host, host) for host in hosts]
     return (*made, *(ForgetRequest(target=host, reason=reason, is_host=True, copies=copies) for host in named))
+
+
+def targets_in(text: str) -> tuple[str, ...]:
+    """Return the targets in a list, one a line, each once; raises UsageError for a line with anything else."""
+    found = []
+    for number, line in lines_of_list(text):
+        if len(line.split()) > 1 and not line.startswith("seed:"):  # the name of a file may have blanks
+            raise UsageError(
+                f"standard input, line {number}: {line[:80]!r} is more than a URL or an id; write one a line, comments "
+                "behind `#`: nothing was forgotten"
+            )
+        found.append(line)
+    return tuple(dict.fromkeys(found))
 
 
 def _require(of: object, text: str) -> str:

@@ -88,10 +88,16 @@ def is_file_of_urls(file: Path) -> bool:
 
 def _urls_of_text(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield the number and text of each line without comments, and the URL it begins with, "" for none."""
+    for number, line in lines_of_list(text):
+        word = line.split()[0]
+        yield number, line, word if _is_web(word) else ""
+
+
+def lines_of_list(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the number and text of each line of a list without comments; empty ones are left out."""
     for number, written in enumerate(text.splitlines(), 1):
         if line := _COMMENT.sub("", written).strip():
-            word = line.split()[0]
-            yield number, line, word if _is_web(word) else ""
+            yield number, line
 
 
 def _urls_of_table(text: str) -> Iterator[tuple[int, str, str]]:
