@@ -13,7 +13,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -31,6 +31,7 @@ from worker.fetch.client import HttpFetcher
 from worker.files.reading import read_in_thread
 from worker.logs import log
 from worker.models import Page, Request, Source
+from worker.models.base import dataclass
 from worker.pipeline.discover import Discoverer
 from worker.pipeline.filters import ArticleFilter
 from worker.pipeline.ingest import Ingester

@@ -7,7 +7,7 @@ store blocks on the database: call it through a `RunInThread`, never on the even
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -30,6 +30,7 @@ from worker.models import (
     Text,
     Verdict,
 )
+from worker.models.base import dataclass
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -17,7 +17,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
@@ -56,6 +56,7 @@ from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, UsageError, install_hint
 from worker.files.atomic import atomic_folder
+from worker.models.base import dataclass
 from worker.storage.corpus.index import MAX_POSTINGS
 
 _PARTITION_BITS: Final = 36  # the engine's row numbers have the number of the partition above so many bits

@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import reduce
 from itertools import count, groupby
 from pathlib import Path, PurePosixPath
@@ -29,6 +29,7 @@ from daft.recordbatch import MicroPartition
 
 from worker.errors import SourceError, UsageError
 from worker.models import IndexParameters
+from worker.models.base import dataclass
 from worker.sources.entries import one_line
 from worker.sources.files.article_files import numbered_lines, opened_lines
 from worker.sources.files.columns import INDEX_KEY, USUAL_NAMES, find_columns, is_table_of_result

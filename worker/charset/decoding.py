@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from worker.charset.characters import BYTE_ORDER_MARKS, clean, read_utf8, unmarked_codec
@@ -26,6 +25,7 @@ from worker.charset.vietnamese import (
     detect_legacy_encoding,
     expand_entities,
 )
+from worker.models.base import dataclass
 
 # How much of a body the guess is made from: enough for any article, and a bound for its time (chosen, not measured).
 SAMPLE_BYTES = 64_000

@@ -11,13 +11,13 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TextIO, TypeVar
 
 import click
 
 from worker.errors import UsageError
+from worker.models.base import dataclass
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings

@@ -12,7 +12,7 @@ import tomllib
 from codecs import BOM_UTF8
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from worker.config.schema import Settings
 from worker.config.sources import SourceSettings
 from worker.errors import ConfigurationError, UsageError
 from worker.files.atomic import atomic_file
+from worker.models.base import dataclass
 
 
 def edit_file(path: Path, edit: Callable[[str], str], environment: Mapping[str, str]) -> Settings:

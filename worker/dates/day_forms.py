@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+from worker.models.base import dataclass
 
 # Names of months.
 

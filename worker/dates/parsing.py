@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from types import MappingProxyType
 from typing import Final
@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from worker.dates.day_forms import WrittenDay, find_day
 from worker.dates.time_of_day import time_after, time_before, zone_at_start
 from worker.models import Source
+from worker.models.base import dataclass
 
 # Dates in short texts.
 

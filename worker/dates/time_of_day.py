@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache
 from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from worker.models.base import dataclass
 
 # Characters beside the date that are searched: a weekday, a connecting word and the time fit. Chosen, not measured.
 _MAX_DISTANCE: Final = 60

@@ -8,7 +8,6 @@ one. `align` works on word hashes, for the judge; `align_passages` returns text,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from worker.charset.characters import count_words
 from worker.dedupe.tokenizer import SHINGLE, Words, in_sorted, shingles, sorted_unique, tokenize, word_pairs
+from worker.models.base import dataclass
 from worker.models.records import AlignedPassage, AlignedPassages
 
 # Chosen by hand, not measured one by one; the model was fitted to what they give. In numbers of words. Matching a gap

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -23,6 +22,7 @@ from worker.dedupe.prepared import PreparedText, title_overlap
 from worker.dedupe.similarity import PASSAGE_WORDS, Coverage, Similarity, marked_share, unmatched_passages
 from worker.dedupe.tokenizer import Words, in_sorted, sorted_unique
 from worker.models import Relation
+from worker.models.base import dataclass
 
 # Frames: a publisher's text around different items.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -24,6 +23,7 @@ from worker.dedupe.alignment import Gap
 from worker.dedupe.prepared import Entity, PreparedText, entities_in, title_overlap
 from worker.dedupe.similarity import Coverage, Similarity, marked_share
 from worker.dedupe.tokenizer import in_sorted, sorted_unique
+from worker.models.base import dataclass
 
 # Substitutions: different words at the same place of both texts, and whether they are other numbers or names.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, Literal
@@ -22,6 +21,7 @@ from worker.dedupe.similarity import PASSAGE_WORDS, Similarity, marked_share, un
 from worker.dedupe.tokenizer import in_sorted, sorted_unique, word_pairs
 from worker.errors import SourceError
 from worker.models import Article, Kind, Neighbour, Relation, publication_time
+from worker.models.base import dataclass
 from worker.urls import site_of
 
 Keep = Literal["earliest", "first", "longest"]

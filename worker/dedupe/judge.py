@@ -7,7 +7,7 @@ the verdict. A verdict depends on the texts alone, not on the index.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from worker.config.schema import DedupeSettings
@@ -55,6 +55,7 @@ from worker.models import (
     Relation,
     Verdict,
 )
+from worker.models.base import dataclass
 
 _SAME_ADDRESS = "same address"
 _MIN_SAME_ITEM_SHARE = 0.3

@@ -12,7 +12,7 @@ import json
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -24,6 +24,7 @@ from worker.dedupe.features import PublishedText, measure_features
 from worker.dedupe.prepared import prepare
 from worker.dedupe.similarity import compare
 from worker.models import Article
+from worker.models.base import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
 from operator import attrgetter
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from worker.dedupe.alignment import UniqueShingles
 from worker.dedupe.tokenizer import Words, in_sorted, plain_digits, shingles, sorted_unique, tokenize, word_pairs
+from worker.models.base import dataclass
 
 # Entities: the numbers and names of a text, which differ between two items with nearly the same wording.
 

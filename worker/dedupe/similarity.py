@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise, takewhile
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from worker.dedupe.alignment import Alignment, align_all, align_by, align_nothing
 from worker.dedupe.prepared import PreparedText, title_overlap
 from worker.dedupe.tokenizer import in_sorted, sorted_unique, word_pairs
+from worker.models.base import dataclass
 
 # Coverage: which words of one text the other has, and which belong to the story rather than to boilerplate.
 

@@ -9,13 +9,13 @@ returns the words, and `shingles` hashes their runs of five.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.charset.characters import SPACELESS
+from worker.models.base import dataclass
 
 # Code-point tables that numpy can index: the role of each code point in a word, its folded letter and its tone.
 #

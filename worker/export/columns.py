@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -23,6 +23,7 @@ from worker.models import (
     Selection,
     StoredArticle,
 )
+from worker.models.base import dataclass
 
 ColumnType = Literal["text", "texts", "int32", "int64", "float64", "bool", "time", "origins"]
 

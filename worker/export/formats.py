@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final, Protocol
@@ -24,6 +23,7 @@ from worker.export.outputs import (
 from worker.export.parquet import require_pyarrow, write_parquet
 from worker.export.warc import write_warc
 from worker.models import Page, Selection, StoredArticle
+from worker.models.base import dataclass
 
 
 class ExportableCorpus(Protocol):

@@ -19,7 +19,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -38,6 +38,7 @@ from worker.export.parquet import (
     require_pyarrow,
 )
 from worker.models import Removal, State, StoredArticle
+from worker.models.base import dataclass
 
 if TYPE_CHECKING:
     import pyarrow as pa

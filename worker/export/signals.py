@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Final
 
 from worker.charset.characters import count_words, sha256_of
 from worker.export.columns import ColumnType, ExportColumn
 from worker.models import Article, StoredArticle
+from worker.models.base import dataclass
 
 # Quality signals.
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -36,6 +36,7 @@ from worker.extract.multipage import (
 )
 from worker.extract.quality import LanguageDetector, require_rights
 from worker.models import Article, Page, Rights, Text
+from worker.models.base import dataclass
 from worker.ports import Hints
 from worker.urls import host_of
 

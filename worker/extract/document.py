@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
 from typing import cast
@@ -24,6 +23,7 @@ from worker.dates import ParsedDate, find_date, possible_dates
 from worker.errors import ExtractError
 from worker.extract.json_ld import JsonLd, read_json_ld
 from worker.models import Page
+from worker.models.base import dataclass
 
 # Before decoding: remove elements that hold no text, as bytes.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -15,6 +15,7 @@ from worker.charset import strip_tags
 from worker.charset.characters import clean_line
 from worker.errors import WorkerError
 from worker.models import Article
+from worker.models.base import dataclass
 
 # How much of a removed box is shown: enough to recognise it on the page. Chosen, not measured.
 _MAX_SHOWN_PIECES = 20

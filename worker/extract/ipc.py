@@ -13,13 +13,13 @@ import pickle
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worker.extract.explain import ExtractionExplanation
 from worker.models import Article, Page, Text
+from worker.models.base import dataclass
 from worker.ports import Hints
 
 if TYPE_CHECKING:

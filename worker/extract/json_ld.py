@@ -9,11 +9,11 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import TypeGuard
 
 from worker.charset import clean
+from worker.models.base import dataclass
 
 # Limits against hostile pages, all chosen, not measured, and all far above what news pages have: characters of one
 # block and of all blocks, characters searched in a broken block, objects and list items, depth of nesting, values of a

@@ -17,7 +17,6 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from worker.extract import ipc
 from worker.extract.explain import ExtractionExplanation
 from worker.extract.ipc import ExtractRules
 from worker.models import Article, Page, Text
+from worker.models.base import dataclass
 from worker.ports import Hints
 
 # Runs in a fresh interpreter: the fork server must not inherit this process's threads or event loop.

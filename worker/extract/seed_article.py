@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -20,6 +19,7 @@ from worker.errors import ExtractError
 from worker.extract.main_text.phrases import is_block_heading, is_comment_heading, is_credit, is_cross_link, is_prompt
 from worker.extract.quality import LanguageDetector, primary_language
 from worker.models import Article, Kind, Seed
+from worker.models.base import dataclass
 from worker.urls import host_of
 
 # Line classification. The forms (a headline has no full stop, a teaser is cut short) hold for every language; the

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, Self
@@ -65,6 +65,7 @@ from worker.fetch.request import (
 from worker.fetch.robots import ALLOW_ALL, Robots
 from worker.fetch.site_policies import HEADER, RobotsCache, TdmrepCache, refuse_usage, usage_headers
 from worker.models import Page, Request, Validators
+from worker.models.base import dataclass
 from worker.ports import Clock, HostHealth, HostRegistry, RobotsRecord, RunInThread
 
 # The Fetch Standard allows 20. Chosen, not measured: a longer chain is nearly always a loop, and each redirect takes a

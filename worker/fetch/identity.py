@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +33,7 @@ from worker.fetch.http.ssrf import (
     url_host,
     url_origin,
 )
+from worker.models.base import dataclass
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -17,11 +17,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.errors import FetchBlocked, FetchError
 from worker.fetch.http.semantics import status_error
+from worker.models.base import dataclass
 from worker.ports import Clock, HostHealth, HostRegistry, RunInThread
 
 SLACK_DIVISOR = 20

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Final
 
@@ -27,6 +27,7 @@ from worker.fetch.http.ssrf import Network, check_url, resolve_location, url_hos
 from worker.fetch.identity import NO_ACCESS, RequestSigner, SourceAccess
 from worker.fetch.politeness import CircuitBreakers, HostRateLimiter, HostSlot, SlotMissed
 from worker.models import Page, Request
+from worker.models.base import dataclass
 from worker.ports import Clock, HostRegistry, RunInThread
 from worker.urls import refresh_target
 

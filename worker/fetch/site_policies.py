@@ -8,7 +8,7 @@ store share the copies, so each robots.txt is fetched once a day.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from worker.fetch.politeness import KeyedSemaphore
 from worker.fetch.request import FetchContext, HttpRequest, HttpResponse, RequestRunner, Step
 from worker.fetch.robots import ALLOW_ALL, MAX_BYTES, PathPattern, Robots, parse_robots, path_of, product_token
 from worker.models import Rights
+from worker.models.base import dataclass
 from worker.ports import Clock, HostRegistry, RobotsRecord, RunInThread
 
 MAX_AGE = timedelta(hours=24)  # RFC 9309, 2.4: no copy should be used for longer

@@ -29,6 +29,7 @@ from worker.models.articles import (
     strictest,
     usage_statements,
 )
+from worker.models.base import Authority, Kind, Page, Relation, Request, State, Text, Validators
 from worker.models.records import (
     ActivityCounts,
     AuditReport,
@@ -53,27 +54,19 @@ from worker.models.records import (
 from worker.models.sources import (
     FORGOTTEN_SCHEME,
     Alarm,
-    Authority,
     BackfillPlace,
     BackfillProgress,
     BackfillStatus,
     Candidate,
     DecayingSums,
     Discovery,
-    Kind,
     OutcomeStats,
-    Page,
     Poll,
     PollHistory,
     PublishingStats,
-    Relation,
-    Request,
     Source,
     SourceOptions,
     SourceState,
-    State,
-    Text,
-    Validators,
     backfill_batch,
 )
 

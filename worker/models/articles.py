@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from worker.models.sources import Kind, Page, Relation, State, Text, Validators
+from worker.models.base import Kind, Page, Relation, State, Text, Validators, dataclass
 
 _DUPLICATES = frozenset({Relation.COPY, Relation.CONTAINED})
 # Values of `published_at_from` that are guesses: no markup declares these dates to be the date of publication.

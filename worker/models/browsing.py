@@ -6,11 +6,12 @@ Titles, addresses and details are text from the web: escape them for display.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Final
 
 from worker.models.articles import Comparison
+from worker.models.base import dataclass
 from worker.models.records import (
     AlignedPassage,
     ClusterMember,

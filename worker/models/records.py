@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from worker.models.articles import Article
-from worker.models.sources import Alarm, Authority, Kind, Relation, Source, SourceState, State
+from worker.models.base import Authority, Kind, Relation, State, dataclass
+from worker.models.sources import Alarm, Source, SourceState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,74 +1,12 @@
-"""The enumerations, and the values of discovery: sources, pages, candidates, polls, backfills, source statistics."""
+"""The values of discovery: sources, candidates, polls, backfills, source statistics."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
-# The enumerations of the corpus; their values are stored in the database and exported.
-
-
-class Kind(StrEnum):
-    """Where an article comes from: the seed corpus, or the web."""
-
-    SEED = "seed"
-    ARTICLE = "article"
-
-
-class Authority(StrEnum):
-    """Who supplied a URL: the publisher's own site, the operator (command line, input file), or a third party.
-
-    It decides how far the metadata that came with the URL are trusted: an aggregator may claim any date or title.
-    """
-
-    PUBLISHER = "publisher"
-    OPERATOR = "operator"
-    STRANGER = "stranger"
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the metadata that came with the URL are trusted."""
-        return self is not Authority.STRANGER
-
-
-class State(StrEnum):
-    """The state of a candidate: pending, or its latest outcome.
-
-    `unchanged` is a page whose text was stored before; `revised` a new text of a page that was stored before;
-    `rejected` a page without an article; `blocked` a page that must not be fetched.
-    """
-
-    PENDING = "pending"
-    STORED = "stored"
-    DUPLICATE = "duplicate"
-    REVISED = "revised"
-    UNCHANGED = "unchanged"
-    REJECTED = "rejected"
-    BLOCKED = "blocked"
-    FAILED = "failed"
-
-
-class Relation(StrEnum):
-    """The relation of an article to the stored article it was compared with (docs/dedupe.md).
-
-    `contained` and `contains` mean that one text is part of the other; `template` is an article that shares only
-    recurring phrases, such as a weather report. `seed-copy` is a seed that is a copy of another seed: both are kept.
-    """
-
-    UNIQUE = "unique"
-    COPY = "copy"
-    CONTAINED = "contained"
-    CONTAINS = "contains"
-    REVISION = "revision"
-    SEED_COPY = "seed-copy"
-    FOLLOWUP = "followup"
-    TEMPLATE = "template"
-    OVERLAP = "overlap"
-
+from worker.models.base import Authority, Page, Text, Validators, dataclass
 
 # The learned behaviour of a source, stored as JSON: when it publishes, and what its articles are like.
 
@@ -205,60 +143,6 @@ class Source:
     cron: str = ""
     timezone: str | None = None
     options: SourceOptions = SourceOptions()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validators:
-    """The validators of a response, sent back in a conditional GET (RFC 9110, section 13)."""
-
-    etag: str | None = None
-    last_modified: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One GET request, for a `source`. `accept` is the expected kind of body: `page`, `feed` or `any`."""
-
-    url: str
-    validators: Validators = Validators()
-    accept: str = "page"
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """The response for one URL: the decompressed body, or an empty one for status 304.
-
-    `url` is the requested URL, `final_url` the one after redirects. `headers` holds the response headers that later
-    stages use, with names in lower case. `permanent_url` is the target of the permanent redirects at the start of the
-    redirect chain, if there were any; `moved_before` is true if it was known before this fetch.
-    """
-
-    url: str
-    final_url: str
-    status: int
-    body: bytes
-    fetched_at: datetime
-    content_type: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    validators: Validators = Validators()
-    permanent_url: str | None = None
-    moved_before: bool = False
-    elapsed: timedelta = timedelta(0)
-
-    @property
-    def not_modified(self) -> bool:
-        """Whether the server answered 304 Not Modified."""
-        return self.status == 304
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """A text that needs no extraction, from an input file or a feed; `fields` are those of an article, by name."""
-
-    text: str
-    title: str | None = None
-    fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
 
 FORGOTTEN_SCHEME: Final = "forgotten:"

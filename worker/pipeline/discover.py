@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from worker.errors import FetchBlocked, FetchError, MachineError, SourceError, StoreError, WorkerError, as_machine_error
 from worker.files.reading import read_in_thread
 from worker.logs import log
 from worker.models import Authority, Candidate, Discovery, Poll, Request, Source, SourceState, Validators
+from worker.models.base import dataclass
 from worker.pipeline import poll_result
 from worker.pipeline.poll_result import PollContext, PollProgress, SourceReport, log_alarms, log_report
 from worker.pipeline.source_pages import PageWalker

@@ -9,7 +9,6 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -18,6 +17,7 @@ from worker.config.schema import Settings
 from worker.config.sources import FilterRules
 from worker.errors import SourceError
 from worker.models import Article
+from worker.models.base import dataclass
 from worker.ports import Hints
 from worker.storage.corpus.search_index import search_words
 from worker.urls import host_of

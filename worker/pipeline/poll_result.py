@@ -8,7 +8,7 @@ poll. These two and the functions below them are pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 from worker.errors import FetchError, SourceError, WorkerError
 from worker.logs import log
 from worker.models import Alarm, Discovery, Poll, PublishingStats, Source, SourceState, Validators
+from worker.models.base import dataclass
 from worker.schedule.drift import MAX_ENTRIES, drift_alarms, entry_keys, no_common_entry, useful_share
 from worker.schedule.poll_interval import (
     MIN_TRUST,

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -26,6 +26,7 @@ from worker.errors import ExtractError, FetchBlocked
 from worker.extract.quality import LanguageDetector
 from worker.extract.seed_article import find_scraped, seed_article
 from worker.models import Article, IndexParameters, Kind, PreparedSeed, Seed
+from worker.models.base import dataclass
 from worker.ports import Extractor, Hints
 from worker.sources.files.article_files import InputProblem
 from worker.sources.files.seed_rows import SeedReader

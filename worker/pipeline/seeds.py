@@ -12,7 +12,6 @@ import asyncio
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -21,6 +20,7 @@ from worker.errors import SourceError
 from worker.files.reading import read_in_thread
 from worker.logs import log
 from worker.models import PreparedSeed, Seed
+from worker.models.base import dataclass
 from worker.pipeline.prepare_seeds import CHUNK_ROWS, Preparer, SeedOptions, make_reader, take
 from worker.ports import Clock, Extractor, RunInThread
 from worker.sources.files.article_files import InputProblem

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -17,6 +17,7 @@ from worker.dedupe.judge import Deduper
 from worker.errors import ExtractError, ExtractorDown, FetchBlocked, FetchError, WorkerError
 from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.models import Article, Claim, Outcome, Page, Source, State, Text
+from worker.models.base import dataclass
 from worker.pipeline.filters import ArticleFilter
 from worker.ports import (
     Clock,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,7 @@ from worker.config.load import mask_url
 from worker.errors import UsageError, WorkerError
 from worker.logs import log
 from worker.models import DuplicateLink, HistoryEvent, Page, SourceStats, State, Text
+from worker.models.base import dataclass
 from worker.models.browsing import UNDONE, ComparedPair, CopyList, CopyReport, RejectedPage, ReviewPage, ReviewPair
 from worker.models.records import source_warnings
 from worker.runs.reading import Browser

@@ -11,7 +11,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urljoin
 
@@ -25,6 +25,7 @@ from worker.extract.ipc import extract_rules
 from worker.extract.pool import ProcessExtractor
 from worker.fetch.client import HttpFetcher
 from worker.models import Candidate, Discovery, Page, Request, Source, SourceOptions
+from worker.models.base import dataclass
 from worker.pipeline.stages import hints_of
 from worker.ports import Extractor
 from worker.runs.preview import ProbeResult, SourceProbe, open_probe

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -34,6 +34,7 @@ from worker.models import (
     SourceState,
     State,
 )
+from worker.models.base import dataclass
 from worker.pipeline.stages import Observer
 from worker.ports import HostHealth, HostRegistry, Judge, RobotsRecord
 from worker.storage.corpus.reader import StoreReader

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from worker.clock import SystemClock
@@ -21,6 +20,7 @@ from worker.dedupe.model import (
     weights_to_text,
 )
 from worker.errors import StoreError
+from worker.models.base import dataclass
 from worker.storage.corpus.judge_model import UnsurePair
 from worker.storage.store import Store, open_store
 

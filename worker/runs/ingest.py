@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from worker.config.sources import DEFAULT_TIMEZONE
 from worker.errors import UsageError
 from worker.fetch.http.network_backend import require_named_agent
 from worker.models import Source, State
+from worker.models.base import dataclass
 from worker.pipeline.poll_result import SourceReport
 from worker.pipeline.stages import Tally
 from worker.ports import Scope

@@ -16,7 +16,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import unquote
@@ -28,6 +28,7 @@ from worker.errors import SourceError, StoreError
 from worker.files.reading import note_progress, read_in_thread
 from worker.logs import escape, log
 from worker.models import Alarm, Health, SourceStats
+from worker.models.base import dataclass
 from worker.models.records import source_warnings
 from worker.ports import MetricsSink
 from worker.schedule.drift import SILENCE_FACTOR

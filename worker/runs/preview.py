@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from worker.fetch.client import HttpFetcher, InMemoryHostStore
 from worker.fetch.request import Step
 from worker.files.reading import read_in_thread
 from worker.models import Candidate, Discovery, Page, Request, Source
+from worker.models.base import dataclass
 from worker.pipeline.source_pages import CrossSubmissions
 from worker.pipeline.stages import hints_of
 from worker.ports import Clock

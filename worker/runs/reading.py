@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -33,6 +33,7 @@ from worker.models import (
     Tombstone,
     Verdict,
 )
+from worker.models.base import dataclass
 from worker.models.records import AlignedPassages
 from worker.ports import Clock
 from worker.storage.corpus.reader import StoreReader

@@ -14,7 +14,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from itertools import islice
 from typing import Final, TypeVar
@@ -29,6 +29,7 @@ from worker.extract.main_text.boilerplate import HostBoilerplateCache
 from worker.extract.pool import ProcessExtractor
 from worker.logs import log
 from worker.models import Article, Claim, Outcome, Source, State
+from worker.models.base import dataclass
 from worker.models.browsing import UNDONE
 from worker.pipeline.filters import ArticleFilter
 from worker.pipeline.stages import Tally, hints_for, hints_of

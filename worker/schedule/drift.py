@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
 from worker.models import Alarm, Article, DecayingSums, OutcomeStats, PublishingStats, State
+from worker.models.base import dataclass
 
 # Set together and measured on simulated sources (docs/polling.md, "Sources that change"): 21,000 pages of unchanged
 # sources raise no warning, and each kind of change raises one within 20 pages. The half-lives are numbers of pages; the

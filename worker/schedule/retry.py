@@ -6,13 +6,14 @@ All functions are pure. Their `chance` argument is a random number in 0..1 that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
 from worker.errors import FetchBlocked, FetchError, WorkerError
 from worker.models import Claim, Outcome, State
+from worker.models.base import dataclass
 from worker.schedule.poll_interval import IntervalPolicy
 
 # Chosen, not measured: the delay doubles from five minutes, so the eight attempts at a page spread over about ten and a

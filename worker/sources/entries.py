@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from worker.dates.parsing import plausible_date
 from worker.dates.periods import TimeWindow, lies_within, period_in_path
 from worker.errors import SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Source
+from worker.models.base import dataclass
 
 _MAX_TITLE = 500  # characters; longer "titles" in feeds are whole texts
 _MAX_OFFSITE_EXAMPLES = 3  # sites; for each, its robots.txt is fetched to see whether it names this source

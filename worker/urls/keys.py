@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, parse_qsl, unquote, urlsplit
 
+from worker.models.base import dataclass
 from worker.urls.syntax import encode_query, has_public_suffix, normalise_host
 
 # Session ids that servers write into paths: `;jsessionid=…` (Java, PHP, ColdFusion), `/(S(…))/` (ASP.NET).

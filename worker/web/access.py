@@ -16,7 +16,6 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -28,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.config.schema import WebSettings
 from worker.logs import log
+from worker.models.base import dataclass
 from worker.ports import Clock
 from worker.web.passwords import PasswordCheck
 

@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from types import NoneType, UnionType
@@ -23,6 +23,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from worker.errors import UsageError
 from worker.logs import escape as visible
+from worker.models.base import dataclass
 
 JsonObject = dict[str, Any]
 

@@ -7,7 +7,6 @@ part of the outside interface; `docs/operating.md` lists them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -15,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
 from worker.models import Claim, Health, Outcome, Source, SourceStats, State, StoreStats
+from worker.models.base import dataclass
 from worker.models.records import LOST_REASONS
 
 # Buckets of `stage_seconds`: from a fingerprint (about a millisecond) to the deadline of a fetch (a minute).

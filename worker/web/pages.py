@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Final
@@ -21,6 +21,7 @@ from worker.charset.characters import one_line, shortened
 from worker.config.types import format_age, format_countdown, format_duration, format_rounded
 from worker.logs import escape as visible
 from worker.models import Alarm, Health, State, StoreStats
+from worker.models.base import dataclass
 from worker.models.records import LOST, AlignedPassage, source_warnings
 
 # The plots of the overview: how candidates ended, in hours, days and weeks.

@@ -18,7 +18,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from email.utils import formatdate, parsedate_to_datetime
 from functools import partial
@@ -33,6 +33,7 @@ from starlette.routing import BaseRoute, Route
 
 from worker.errors import ConfigurationError, NotFoundError, StoreError, StoreMissing, UsageError
 from worker.models import Health
+from worker.models.base import dataclass
 from worker.ports import Clock
 from worker.web.access import DATA, Access, FormGuard, address_of
 from worker.web.data import ATOM, AtomFeed, JsonObject, Parameter, Schemas, parameters_of, to_atom, to_json

@@ -11,7 +11,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self
 
@@ -21,6 +21,7 @@ from worker.cli.base import print_note
 from worker.clock import SystemClock
 from worker.config.types import format_duration
 from worker.models import BackfillProgress, Claim, Outcome, Source, State
+from worker.models.base import dataclass
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +22,7 @@ from worker.cli.base import print_json
 from worker.config.types import format_duration
 from worker.logs import escape
 from worker.models import AuditReport, SourceState, State
+from worker.models.base import dataclass
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings

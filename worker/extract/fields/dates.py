@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property
 from itertools import filterfalse
@@ -16,6 +16,7 @@ from itertools import filterfalse
 from worker.dates import date_in_url
 from worker.extract.document import DateParser, Document, writes_month_first
 from worker.extract.fields.visible_dates import VisibleDate, find_visible_dates
+from worker.models.base import dataclass
 
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)
 # Up to a day in the future is credible: clocks differ, and a date without a time is midnight in some zone.

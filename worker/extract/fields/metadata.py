@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 
 from worker.charset import strip_tags
@@ -12,6 +11,7 @@ from worker.charset.characters import clean_line, fold
 from worker.extract.document import Document, PageMarks
 from worker.extract.explain import ArticleFields, Found, short_field
 from worker.extract.multipage import find_caption, find_image
+from worker.models.base import dataclass
 
 # The title, without the name of the site.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import cast
 
@@ -16,6 +16,7 @@ from lxml.html import HtmlElement
 
 from worker.charset.characters import clean_line, fold
 from worker.extract.document import INLINE_TAGS, DateParser
+from worker.models.base import dataclass
 
 # All constants and scores are chosen looking at labelled pages, not fitted; `make bench-extract` measures the dates.
 # These bound the work on a hostile page.

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Protocol
 
 from worker.charset.characters import fold
@@ -25,6 +25,7 @@ from worker.extract.main_text.phrases import (
 )
 from worker.extract.main_text.text_blocks import ArticleBlock
 from worker.models import Article
+from worker.models.base import dataclass
 
 # Which paragraphs a host repeats.
 #

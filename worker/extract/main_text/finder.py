@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from unicodedata import is_normalized
 
@@ -46,6 +45,7 @@ from worker.extract.main_text.text_blocks import (
     measure_text_shares,
 )
 from worker.models import Page
+from worker.models.base import dataclass
 
 # The lead (in Vietnamese "sapo"): it must come first in the text, and only once.
 

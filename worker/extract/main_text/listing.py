@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import log2
 
 from lxml.html import HtmlElement
@@ -26,6 +25,7 @@ from worker.extract.main_text.text_blocks import (
     links_to_other_page,
     own_places,
 )
+from worker.models.base import dataclass
 from worker.urls import is_home
 from worker.urls.keys import AddressShape, address_shape
 

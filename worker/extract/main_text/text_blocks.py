@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import cast
@@ -19,6 +18,7 @@ from lxml.html import HtmlElement
 
 from worker.charset.characters import clean_line, flat_length, fold
 from worker.extract.document import INLINE_TAGS
+from worker.models.base import dataclass
 
 Counts = Mapping[HtmlElement, int]
 """A count for every element for which it is not 0."""

@@ -11,7 +11,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import h11
@@ -22,6 +21,7 @@ from worker.errors import ConfigurationError, FetchError
 from worker.fetch.http.network_backend import GuardedBackend
 from worker.fetch.http.proxy import HttpProxy, ProxyBackend, proxy_refusal
 from worker.fetch.http.ssrf import url_port
+from worker.models.base import dataclass
 
 
 class TlsContext:

@@ -11,7 +11,6 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -31,6 +30,7 @@ from worker.fetch.http.ssrf import (
     url_host,
     url_port,
 )
+from worker.models.base import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 import httpcore
@@ -13,6 +13,7 @@ import httpx
 
 from worker.errors import ConfigurationError, FetchError
 from worker.fetch.http.network_backend import GuardedBackend, HostPort
+from worker.models.base import dataclass
 
 LOOKUP_TIMEOUT_S: Final = 2.0
 """How long a name is looked up here first: behind a proxy there may be no name server at all (chosen)."""

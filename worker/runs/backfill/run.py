@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -17,6 +16,7 @@ from worker.app import App
 from worker.errors import StoreBusy, StoreError, UsageError, WorkerError
 from worker.logs import log
 from worker.models import BackfillProgress, State
+from worker.models.base import dataclass
 from worker.pipeline.stages import Tally
 from worker.runs.backfill.walker import ArchiveWalker, BackfillOptions, WalkCounts
 from worker.storage.store import worker_name

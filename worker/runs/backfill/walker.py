@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from worker.errors import FetchError, SourceError, StoreError, UsageError
 from worker.files.reading import read_in_thread
 from worker.logs import log
 from worker.models import BackfillPlace, Candidate, Request, Source, backfill_batch
+from worker.models.base import dataclass
 from worker.ports import Fetcher, Scope
 from worker.sources.content import ContentKind, sniff_content
 from worker.sources.files.article_files import InputContext

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from worker.config.types import is_loopback
 from worker.errors import ListenError
 from worker.logs import log
 from worker.models import Alarm, Claim, Health, Outcome, Source, StoreStats
+from worker.models.base import dataclass
 from worker.pipeline.stages import Observer
 from worker.ports import Clock, MetricsSink
 from worker.runs.daemon.polling import ProgressCounter

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from worker.models.base import dataclass
 
 
 class Level(StrEnum):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.models import Source
+from worker.models.base import dataclass
 from worker.runs.doctor.findings import Finding, make_finding
 from worker.runs.doctor.local import check_configuration, check_machine, check_seeds, check_store
 from worker.runs.doctor.network import check_clock, check_hosts, check_source, check_tls

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lxml import etree, html
 
 from worker.charset import clean_markup
+from worker.models.base import dataclass
 from worker.sources.entries import one_line
 from worker.sources.markup import strip_code
 

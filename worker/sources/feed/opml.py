@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from lxml import etree
 
 from worker import urls
 from worker.errors import SourceError
 from worker.models import Source
+from worker.models.base import dataclass
 from worker.sources.entries import clean_title
 from worker.sources.markup import UTF8_DECLARATION, escape_document, refuse_hostile_markup, to_utf8
 

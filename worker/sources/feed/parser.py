@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from time import struct_time
 
@@ -20,6 +20,7 @@ from worker.charset import read_json
 from worker.dates.parsing import correct_date, date_text, read_date, source_zone
 from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
+from worker.models.base import dataclass
 from worker.sources.content import ContentKind, gunzip, sniff_content
 from worker.sources.entries import Entry, build_discovery, clean_title, link_policy
 from worker.sources.feed.full_text import TextBudget, full_text

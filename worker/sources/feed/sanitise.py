@@ -12,13 +12,14 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
 from lxml import etree
 
 from worker.dates.parsing import read_date
+from worker.models.base import dataclass
 from worker.sources.feed.full_text import TextBudget
 from worker.sources.markup import UTF8_DECLARATION, escape_document, refuse_hostile_markup
 from worker.urls.syntax import MAX_LENGTH

@@ -11,7 +11,7 @@ import gzip
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
@@ -25,6 +25,7 @@ from worker.dates.parsing import date_text, plausible_date, read_date
 from worker.errors import SourceError
 from worker.files.reading import open_regular
 from worker.models import ORIGIN_FIELDS, Authority, Candidate, Page, Text
+from worker.models.base import dataclass
 from worker.sources.content import ContentKind, sniff_content
 from worker.sources.entries import clean_title, one_line
 from worker.sources.files.url_list import is_url_list

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from datetime import UTC, date, datetime, time, tzinfo
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from worker.dates.parsing import date_text, plausible_date, read_date
 from worker.errors import SourceError, UsageError, install_hint
 from worker.files.reading import note_progress
 from worker.models import Fingerprint, IndexParameters, Seed
+from worker.models.base import dataclass
 from worker.sources.entries import clean_title, one_line
 from worker.sources.files.article_files import InputProblem, numbered_lines, opened_file, opened_lines
 from worker.sources.files.columns import INDEX_KEY, find_columns, may_hold_text, values_of

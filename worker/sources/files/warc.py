@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from worker.dates.parsing import read_date
 from worker.dates.periods import TimeWindow
 from worker.errors import SourceError
 from worker.models import Authority, Candidate, Page
+from worker.models.base import dataclass
 from worker.sources.content import GZIP, RAW, ZLIB, InflateError, decompressor
 from worker.sources.entries import one_line
 from worker.sources.files.article_files import InputContext, InputProblem

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from worker.charset import decode_plain
 from worker.files.reading import open_regular
+from worker.models.base import dataclass
 from worker.sources.content import InflateError, decompressor
 
 # Buffer sizes in bytes, chosen for few system calls and little memory (throughput: docs/discovery.md).

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from worker.dates.parsing import source_zone
 from worker.dates.periods import TimeWindow, lies_within, period_in_name, period_in_path
 from worker.errors import SourceError
 from worker.models import Candidate, Discovery, Page, Source
+from worker.models.base import dataclass
 from worker.sources.content import ContentKind, sniff_content
 from worker.sources.entries import Entry, build_discovery, clean_title, link_policy
 from worker.sources.feed.parser import parse_feed, read_feed

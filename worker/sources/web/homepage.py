@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lxml import html
@@ -17,6 +16,7 @@ from worker import urls
 from worker.charset import clean_bytes, decode_plain
 from worker.errors import SourceError
 from worker.models import Page
+from worker.models.base import dataclass
 from worker.sources.entries import clean_title
 from worker.sources.web.links import Link, link_features, page_links, parse_html
 

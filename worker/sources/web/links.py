@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from lxml import etree, html
@@ -18,6 +17,7 @@ from lxml import etree, html
 from worker import urls
 from worker.errors import SourceError
 from worker.models import Page
+from worker.models.base import dataclass
 from worker.sources.entries import one_line
 from worker.sources.markup import strip_code, to_utf8
 

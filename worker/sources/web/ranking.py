@@ -7,10 +7,10 @@ picks, from the best downwards, each that is fresh, consists of articles and add
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.models import Discovery
+from worker.models.base import dataclass
 from worker.sources.web.links import Link, link_features
 
 # A feed is preferred to a sitemap and a sitemap to a listing page, unless it is worse in nearly everything else.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from itertools import chain, islice
@@ -23,6 +23,7 @@ from worker.dates.parsing import plausible_date, read_date, source_zone
 from worker.dates.periods import TimeWindow, lies_within, period_in_name, recent_window
 from worker.errors import SourceError
 from worker.models import Discovery, Page, Source
+from worker.models.base import dataclass
 from worker.sources.content import ContentKind, gunzip, iter_gunzipped, sniff_content
 from worker.sources.entries import Entry, EntryFilter, LinkPolicy, build_discovery, link_policy
 from worker.sources.feed.parser import parse_feed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, Select, and_, exists, func, not_, or_, s
 
 from worker.errors import SourceError
 from worker.models import AuditReport, Kind, State
+from worker.models.base import dataclass
 from worker.storage.corpus.index import FINGERPRINTS, INDEX_KEYS
 from worker.storage.db.engine import connect
 from worker.storage.db.migrate import FORGOTTEN_PAGES_LEFT, read_meta

@@ -8,7 +8,6 @@ is built for a given table.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -24,6 +23,7 @@ from sqlalchemy import (
 )
 
 from worker.models import Relation, State, Verdict
+from worker.models.base import dataclass
 from worker.storage.db.schema import ARTICLES, DECISIONS, STANDINGS, Values
 from worker.storage.db.sql import among, is_sqlite
 

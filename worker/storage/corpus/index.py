@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from sqlalchemy import (
     JSON,
@@ -33,6 +33,7 @@ from sqlalchemy import (
 
 from worker.errors import StoreError
 from worker.models import Fingerprint, IndexParameters
+from worker.models.base import dataclass
 from worker.storage.db.schema import ARTICLES, METADATA
 from worker.storage.db.sql import among, each_of
 

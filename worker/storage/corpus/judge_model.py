@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from worker.models import Article, Relation
+from worker.models.base import dataclass
 from worker.models.browsing import Mark, MarkSummary, ReviewPair
 from worker.storage.corpus.neighbours import DIFFERENT, SAME, pair_key
 from worker.storage.corpus.views import article_from, articles_query, latest_verdict, stored_article

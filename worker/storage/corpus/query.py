@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import chain
 from typing import Final
 
+from worker.models.base import dataclass
 from worker.storage.corpus.search_index import (
     IN_TITLE,
     SearchWord,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from itertools import chain
 from operator import or_
@@ -22,6 +22,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, text
 
 from worker.models import Passage, SearchHit, SearchResult
+from worker.models.base import dataclass
 from worker.storage.corpus.query import Condition, Query
 from worker.storage.corpus.search_index import (
     MAX_QUEUED,

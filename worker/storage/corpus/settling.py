@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from worker.models import ORIGIN_FIELDS, Article, Claim, Fingerprint, Outcome, Page, Relation, State, Verdict
+from worker.models.base import dataclass
 from worker.ports import Judge
 from worker.storage.corpus import index, search_index
 from worker.storage.corpus.clusters import CURRENT

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -29,6 +28,7 @@ from worker.models import (
     StoredArticle,
     publication_time,
 )
+from worker.models.base import dataclass
 from worker.models.browsing import CopiedStory, CopyList, CopyReport, HostShare
 from worker.storage.corpus import views
 from worker.storage.corpus.clusters import JOINING

@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import URL
@@ -27,6 +27,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from worker.errors import StoreBusy, StoreError
+from worker.models.base import dataclass
 
 # PostgreSQL's errors: how each one is recognised, what to do about it, and whether waiting may help.
 #

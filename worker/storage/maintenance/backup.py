@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from sqlalchemy import URL, make_url
 from worker.errors import StoreError
 from worker.files.atomic import private_folder, replace_file, require_replaceable
 from worker.models import AuditReport
+from worker.models.base import dataclass
 from worker.storage.corpus import audit
 from worker.storage.db.database import Database
 from worker.storage.db.engine import connect

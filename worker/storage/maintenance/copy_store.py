@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -34,6 +33,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
 from worker.errors import StoreBusy, StoreError, StoreMissing, UsageError
+from worker.models.base import dataclass
 from worker.storage.corpus.index import INDEX_PARAMETERS
 from worker.storage.corpus.search_index import SEARCH_QUEUE
 from worker.storage.db.database import Database

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, bindparam, delete
 
 from worker.errors import NotFoundError
 from worker.models import FORGOTTEN_SCHEME, HistoryEvent
+from worker.models.base import dataclass
 from worker.storage.corpus.search import rewrite_step
 from worker.storage.corpus.views import is_article_id, seed_places
 from worker.storage.db.codec import without_notes_on

@@ -6,7 +6,7 @@ A decision takes effect at once: the articles whose verdict may depend on it are
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from worker.errors import StoreError
 from worker.models import HistoryEvent, Relation, State, Verdict
+from worker.models.base import dataclass
 from worker.storage.corpus import neighbours
 from worker.storage.corpus.clusters import CURRENT, JOINING
 from worker.storage.corpus.neighbours import find_neighbours, page_versions

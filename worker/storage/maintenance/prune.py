@@ -6,7 +6,6 @@ Rows are found by an index and deleted in small transactions, so that a running 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from sqlalchemy import (
 )
 
 from worker.models import State, backfill_batch
+from worker.models.base import dataclass
 from worker.storage.db.database import Database
 from worker.storage.db.schema import CANDIDATES, EVENTS, HOSTS, MOVES, PAGES, ROBOTS
 from worker.storage.db.sql import first_id_since

@@ -7,7 +7,7 @@ one transaction at the end (`Rejudgement.take_effect`). An interrupted run resum
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
@@ -16,6 +16,7 @@ from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, delete
 
 from worker.errors import StoreError
 from worker.models import Article, Comparison, Fingerprint, Neighbour, Relation, State, Verdict
+from worker.models.base import dataclass
 from worker.storage.corpus import index
 from worker.storage.corpus.clusters import cluster_table, relation_states
 from worker.storage.corpus.neighbours import find_neighbours, page_versions

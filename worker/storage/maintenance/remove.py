@@ -7,13 +7,13 @@ cluster that lost its head or its founder gets another one. Candidates that ende
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from worker.models import HistoryEvent, State
+from worker.models.base import dataclass
 from worker.storage.corpus import index, search_index
 from worker.storage.corpus.settling import lock_articles
 from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, PAGES, SEEDS, STANDINGS

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, exists, func, select, update
 
 from worker.models import FILTERED, ORIGIN_FIELDS, Candidate, HistoryEvent, Page, State, Text
+from worker.models.base import dataclass
 from worker.models.browsing import RejectedList, RejectedPage
 from worker.storage.corpus import judge_model
 from worker.storage.corpus.clusters import relation_states

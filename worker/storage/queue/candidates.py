@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, selec
 
 from worker.errors import SourceError
 from worker.models import FORGOTTEN_SCHEME, Candidate, Claim, HistoryEvent, Outcome, Page, State, Text
+from worker.models.base import dataclass
 from worker.storage.db.codec import (
     body_of,
     content_sha256,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any, Final
@@ -33,6 +32,7 @@ from sqlalchemy import (
 )
 
 from worker.models import Claim, Page, Text, Validators
+from worker.models.base import dataclass
 from worker.ports import Scope
 from worker.storage.db.codec import EPOCH, MICROSECOND, UtcTime, content_from
 from worker.storage.db.schema import CANDIDATES, HOSTS, PAGES

@@ -7,13 +7,14 @@ found together in one call, since several feeds, or several entries of one feed,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, Row, bindparam, func, select, update
 
 from worker.models import Authority, Candidate, Poll, State
+from worker.models.base import dataclass
 from worker.schedule.retry import recheck_pause
 from worker.storage.db.codec import storable
 from worker.storage.db.schema import ARTICLES, CANDIDATES, HOSTS, WITH_ARTICLE, Values

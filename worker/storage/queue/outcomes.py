@@ -6,13 +6,14 @@ A worker that has lost its lease cannot write: `lock_candidate` compares the cla
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, exists, select, update
 
 from worker.models import Article, Claim, HistoryEvent, Outcome, Page, State, Validators
+from worker.models.base import dataclass
 from worker.storage.db.codec import UtcTime, content_sha256, storable, storable_or_none, to_json
 from worker.storage.db.schema import CANDIDATES, FALLBACKS, PAGES, WITH_ARTICLE, Values
 from worker.storage.queue import addresses, candidates

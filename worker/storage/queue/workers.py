@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, bindparam, event, exists, func, select, text, update
 
 from worker.logs import log
+from worker.models.base import dataclass
 from worker.storage.db.codec import EPOCH, Duration, UtcTime, to_json
 from worker.storage.db.migrate import read_meta, write_meta
 from worker.storage.db.schema import CANDIDATES, HOSTS, SOURCES

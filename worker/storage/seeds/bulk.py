@@ -7,7 +7,7 @@ one with a neighbour is judged like any article, after what it shares keys with 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from itertools import count
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, insert, select, text
 
 from worker.models import Article, Fingerprint, Neighbour, PreparedSeed, Relation, Verdict
+from worker.models.base import dataclass
 from worker.storage.corpus import index
 from worker.storage.corpus.neighbours import page_versions
 from worker.storage.corpus.search_index import SEARCH_QUEUE

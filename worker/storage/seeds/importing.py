@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, case, delete, exists, func, insert
 
 from worker.charset.characters import clean_line, sha256_of
 from worker.models import PreparedSeed, Seed
+from worker.models.base import dataclass
 from worker.storage.corpus.settling import lock_articles
 from worker.storage.db.codec import storable
 from worker.storage.db.database import Repository, reads, writes

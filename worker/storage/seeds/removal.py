@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
 from sqlalchemy import Connection, delete, exists, func, or_, select
 
+from worker.models.base import dataclass
 from worker.storage.db.database import Repository, reads, writes
 from worker.storage.db.schema import SEED_FILES, SEEDS
 from worker.storage.db.sql import among
