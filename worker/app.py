@@ -172,11 +172,13 @@ async def open_app(
     meter: MetricsSink | None = None,
     patience: timedelta = PATIENCE,
     create: bool = True,
+    extractor: ProcessExtractor | None = None,
 ) -> AsyncIterator[App]:
     """Open the store and build the application for one run of a command; close both at the end.
 
     `observer` is notified of discovered candidates and outcomes, `meter` of durations and failures. `patience` is how
-    long opening waits for a store that does not answer. With `create=False` the store must exist already.
+    long opening waits for a store that does not answer. With `create=False` the store must exist already. `extractor`
+    is one that is launched already; it is closed at the end as well.
     Raises StoreError if the store cannot be used.
     """
     parameters = Deduper().parameters
@@ -191,7 +193,7 @@ async def open_app(
         judge = Deduper(settings.dedupe, await offload(store.reader.weights))
         await offload(store.save_first_terms, judge.terms)
         parts = AppParts(store=store, offload=offload, ledger=store.ledger, fetcher=fetcher, deduper=judge, meter=meter)
-        async with build_app(settings, parts, observer) as app:
+        async with build_app(settings, replace(parts, extractor=extractor), observer) as app:
             yield replace(app, backfill=BackfillDeps(registry=store.backfills, fetcher=inner))
 
 
@@ -205,13 +207,14 @@ class AppParts:
     fetcher: Fetcher
     deduper: Deduper
     meter: MetricsSink | None = None
+    extractor: ProcessExtractor | None = None
 
 
 @asynccontextmanager
 async def build_app(settings: Settings, parts: AppParts, observer: Observer) -> AsyncIterator[App]:
     """Build the application from its parts; close the fetcher and the extraction processes at the end."""
     tally, limits = Tally(), _limits(settings)
-    extractor = ProcessExtractor(extract_rules(settings))
+    extractor = parts.extractor or ProcessExtractor(extract_rules(settings))
     stages = _stages(parts, extractor)
     try:
         yield App(

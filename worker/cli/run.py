@@ -106,21 +106,28 @@ def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOpt
     """Run `ingest` with a progress bar on a terminal; print the summary and return the exit status."""
     import asyncio
 
-    from worker.app import open_app
     from worker.cli.render.progress import ProgressBar
     from worker.cli.render.tables import print_ingest_summary
+    from worker.extract.ipc import extract_rules
+    from worker.extract.pool import ProcessExtractor
     from worker.runs.ingest import IngestRun
 
     # With a bar on the terminal, the log lines of single outcomes would only tear it apart: log warnings only.
     progress = ProgressBar(shown=sys.stderr.isatty() and common.verbosity >= 0)
     common.set_up_logs(settings.log.format, quietly=progress.shown)
+    has_sources = ingest_options.targets or any(source.enabled for source in settings.sources)
 
     async def work() -> IngestReport:
-        async with open_app(settings, progress, command="ingest") as app:
-            run = IngestRun(app, ingest_options)
-            with contextlib.suppress(asyncio.CancelledError):  # a signal: report what was done until then
-                await run.run()
-            return await run.report()
+        async with contextlib.aclosing(ProcessExtractor(extract_rules(settings))) as extractor:
+            if has_sources:
+                await extractor.launch()
+            from worker.app import open_app  # takes about as long as an extraction process takes to start, so beside it
+
+            async with open_app(settings, progress, command="ingest", extractor=extractor) as app:
+                run = IngestRun(app, ingest_options)
+                with contextlib.suppress(asyncio.CancelledError):  # a signal: report what was done until then
+                    await run.run()
+                return await run.report()
 
     with progress:
         report, stopped_by = run_until_signal(work)
@@ -128,7 +135,7 @@ def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOpt
         print_json(report.as_record())
     elif common.verbosity > SILENT:
         print_ingest_summary(report, stopped_by=stopped_by)
-    if not ingest_options.targets and not any(source.enabled for source in settings.sources):
+    if not has_sources:
         remedy = "add one with `corpus-worker sources add URL`"
         print_note(f"corpus-worker: no source is configured and enabled: {remedy}")
     if stopped_by:

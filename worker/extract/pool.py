@@ -87,6 +87,11 @@ class ProcessExtractor:
         self._failed_starts = 0
         """Failed starts in a row."""
 
+    async def launch(self) -> None:
+        """Start the fork server, which then loads its libraries. Optional: the first page meets a failure again."""
+        with contextlib.suppress(MachineError, OSError):
+            await self._launched()
+
     async def start(self) -> None:
         """Start the fork server and one worker. Optional: otherwise the first page waits for them."""
         async with self._slots:
@@ -198,11 +203,10 @@ class ProcessExtractor:
         raise ExtractorDown("no worker process could be started: is there memory left?")
 
     async def _fork(self) -> _Worker:
-        async with self._starting:
-            self._fork_server = self._fork_server or await _start_fork_server(self._rules)
-            ours, theirs = socket.socketpair()
-            with theirs, _closed_unless_sent(ours):
-                socket.send_fds(self._fork_server.control, [ipc.COMMAND.pack(ipc.FORK, 0)], [theirs.fileno()])
+        server = await self._launched()
+        ours, theirs = socket.socketpair()
+        with theirs, _closed_unless_sent(ours):
+            socket.send_fds(server.control, [ipc.COMMAND.pack(ipc.FORK, 0)], [theirs.fileno()])
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         worker = _Worker(0, reader, writer)
         try:
@@ -213,6 +217,11 @@ class ProcessExtractor:
         assert isinstance(ready, ipc.WorkerReady)
         worker.pid = ready.pid
         return worker
+
+    async def _launched(self) -> _ForkServerProcess:
+        async with self._starting:
+            self._fork_server = self._fork_server or await _start_fork_server(self._rules)
+            return self._fork_server
 
     def _retire(self, worker: _Worker) -> None:
         worker.writer.close()

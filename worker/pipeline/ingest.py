@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -65,20 +65,20 @@ class Ingester:
         self._next_recheck_s = 0.0
 
     async def drain(
-        self, *, scope: Scope = Scope(), limit: int | None = None, more: Callable[[], bool] = lambda: False
+        self, *, scope: Scope = Scope(), limit: int | None = None, feed: asyncio.Task[None] | None = None
     ) -> None:
-        """Work until nothing is due and `more` returns false, or until `limit` candidates were claimed.
+        """Work until nothing is due and `feed`, which discovers more, has ended, or until `limit` claims were made.
 
         On cancellation, release all unfinished claims before returning. Raises StoreError if the store is unusable.
         """
         self.remaining = limit
         async with self._heartbeat(), self._release_on_exit():
             while True:
-                coming = more()
+                coming = {feed} if feed and not feed.done() else set()
                 await self._claim(scope)
                 if not (coming or self._in_flight) and (self.remaining == 0 or await self._nothing_due(scope)):
                     return
-                await self._pause(_TICK)
+                await self._pause(_TICK, coming)
 
     async def work(self, stopping: Callable[[], bool]) -> None:
         """Work until `stopping` returns true, then finish the claimed candidates.
@@ -137,11 +137,11 @@ class Ingester:
     async def _nothing_due(self, scope: Scope) -> bool:
         return not await self._stages.offload(self._stages.ledger.has_due, now=self._stages.clock.now(), scope=scope)
 
-    async def _pause(self, delay: timedelta) -> None:
-        """Wait until a task ends, at most for `delay`, and remove the finished tasks."""
+    async def _pause(self, delay: timedelta, coming: Collection[asyncio.Task[None]] = ()) -> None:
+        """Wait until a task ends, one of `coming` included, at most for `delay`, and remove the finished tasks."""
         sleeper = asyncio.ensure_future(self._stages.clock.sleep(delay))
         try:
-            await asyncio.wait({sleeper, *self._in_flight}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sleeper, *self._in_flight, *coming}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeper.cancel()
         for task in [task for task in self._in_flight if task.done()]:

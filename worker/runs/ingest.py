@@ -12,17 +12,19 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from worker.app import App
 from worker.config.sources import DEFAULT_TIMEZONE
 from worker.errors import UsageError
-from worker.fetch.http.network_backend import require_named_agent
 from worker.models import Source, State
 from worker.models.base import dataclass
-from worker.pipeline.poll_result import SourceReport
-from worker.pipeline.stages import Tally
 from worker.ports import Scope
 from worker.urls import host_of, is_web_address
+
+if TYPE_CHECKING:
+    from worker.app import App
+    from worker.pipeline.poll_result import SourceReport
+    from worker.pipeline.stages import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,8 @@ class IngestRun:
         Raises ConfigurationError before anything else if the user agent is the shipped default and a source is not on
         loopback.
         """
+        from worker.fetch.http.network_backend import require_named_agent
+
         await require_named_agent(self._app.settings.fetch, [source.url for source in self._sources.values()])
         preparing = asyncio.create_task(self._app.prepare()) if self._sources else None
         try:
@@ -122,9 +126,7 @@ class IngestRun:
         polls = asyncio.create_task(self._poll_all())
         indexing = asyncio.create_task(self._app.index_texts())
         try:
-            await self._app.ingester.drain(
-                scope=self._scope(), limit=self._options.limit, more=lambda: not polls.done()
-            )
+            await self._app.ingester.drain(scope=self._scope(), limit=self._options.limit, feed=polls)
         finally:
             polls.cancel()
             indexing.cancel()

@@ -99,7 +99,7 @@ class BackfillRun:
                     await self._app.ingester.drain(
                         scope=self._options.scope,
                         limit=self._options.limit,
-                        more=lambda: not walking.done(),
+                        feed=walking,
                     )
                 await walking
             finally:
