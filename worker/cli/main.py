@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import io
@@ -91,6 +92,7 @@ def main() -> None:
     """Run the command line and end the process with its exit status."""
     repair_streams()
     gc.set_threshold(_COLLECT_AFTER)
+    atexit.register(gc.freeze)  # looking for garbage once more takes longer than the system takes to free it all
     # numpy's BLAS threads bring no speed here, and their memory is allocated when numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # There are no plugins of pydantic's here, and it would read the entry points of every installed package for them.

@@ -172,12 +172,10 @@ def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
 
 def _decisions(reader: StoreReader, article: StoredArticle, *, aligned: bool) -> list[Decision]:
     """Return all verdicts on an article, oldest first, each with the two texts, which may be aligned."""
-    from worker.dedupe.alignment import align_passages
-
     decisions = []
     for at, verdict in reader.verdicts(article.id):
         against = reader.article(verdict.best.article) if verdict.best else None
-        passages = align_passages(article.article.text, against.article.text) if against and aligned else None
+        passages = _align(article, against) if against and aligned else None
         places = _places(reader, against)
         decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages, places=places))
     return decisions
@@ -281,10 +279,15 @@ def versions_of(stored: StoredArticle, history: ArticleHistory) -> tuple[Version
 
 def _aligned(stored: StoredArticle, earlier: StoredArticle, history: ArticleHistory) -> AlignedPassages:
     """Return two versions of a page aligned, as they were for a decision on the later one if there is one."""
-    from worker.dedupe.alignment import align_passages
-
     made = (each.passages for each in history.decisions[stored.id] if each.against and each.against.id == earlier.id)
-    return next(filter(None, made), None) or align_passages(stored.article.text, earlier.article.text)
+    return next(filter(None, made), None) or _align(stored, earlier)
+
+
+def _align(stored: StoredArticle, other: StoredArticle) -> AlignedPassages:
+    """Return the texts of two articles aligned."""
+    from worker.dedupe.alignment import align_passages  # imported late: with numpy, which most histories do not need
+
+    return align_passages(stored.article.text, other.article.text)
 
 
 def timeline_of(history: ArticleHistory) -> tuple[Moment, ...]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.run_cli import run_inside
+from tests.contract.storage.factories import PARAMETERS, take_in
+from worker.storage.store import open_store
 
 RUN = """
 import json, sys
@@ -43,7 +44,9 @@ def imported_by(folder: Path, code: str) -> tuple[set[str], list[str]]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("imports")
     (made / "worker.toml").write_text('[store]\nurl = "sqlite:///corpus.db"\n[seeds]\npath = ""\n', encoding="utf-8")
-    assert run_inside(made, "ingest", "-qq").status == 0
+    store = open_store(f"sqlite:///{made / 'corpus.db'}", parameters=PARAMETERS)
+    take_in(store, "https://bao.example/1", "mưa ở Huế")
+    store.close()
     return made
 
 
@@ -79,3 +82,19 @@ import worker.cli
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_an_extraction_process_starts_before_most_of_the_program_is_imported(folder: Path) -> None:
+    code = """
+import asyncio, sys
+async def refused(*words, **options):
+    print("worker.app" in sys.modules, "sqlalchemy" in sys.modules, "httpx" in sys.modules)
+    raise OSError
+asyncio.create_subprocess_exec = refused
+sys.argv = ["corpus-worker", "-c", "worker.toml", "-qq", "ingest", "http://127.0.0.1:9/page.html"]
+from worker.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+    assert done.stdout.splitlines()[0] == "False False False", done.stderr
