@@ -83,8 +83,7 @@ DO: tuple[Callable[[Any], object], ...] = (
     lambda kind: kind(),
     lambda kind: kind(a=1, z=2),
     lambda kind: (kind(a=1) == kind(a=1), kind(a=1) == kind(a=2), kind(a=1) == 1, kind(a=1) != kind(a=1)),
-    lambda kind: hash(kind(a=1)) == hash(kind(a=1)),
-    lambda kind: {kind(a=1): 1}[kind(a=1)],
+    lambda kind: len({kind(a=1), kind(a=1), kind(a=2)}),
     lambda kind: setattr(kind(a=1), "a", 2),
     lambda kind: setattr(kind(a=1), "unknown", 2),
     lambda kind: delattr(kind(a=1), "a"),
@@ -101,7 +100,7 @@ DO: tuple[Callable[[Any], object], ...] = (
 def outcome(action: Callable[[Any], object], kind: type) -> tuple[object, str]:
     try:
         done = action(kind)
-    except (TypeError, AttributeError, KeyError) as error:
+    except (TypeError, AttributeError) as error:
         return type(error), str(error)
     return type(done).__name__, "" if dataclasses.is_dataclass(done) else str(done)
 
