@@ -140,18 +140,14 @@ def load_history(reader: StoreReader, url_or_id: str, *, compared: int | None = 
             f"{url_or_id}: the store knows no such URL or article id; `duplicates` and `export` show ids"
         )
     newest = {article.id for article in articles[-compared:]} if compared else None
-    decisions = {
-        article.id: tuple(
-            _decisions(reader, article, aligned=newest is None or article.id in newest or str(article.id) == url_or_id)
-        )
-        for article in articles
-    }
-    exported = {article.id: _exported_text(reader, article) for article in articles}
     return ArticleHistory(
         candidate=candidate,
         articles=articles,
-        decisions=decisions,
-        exported=exported,
+        decisions={
+            one.id: tuple(_decisions(reader, one, aligned=not newest or one.id in newest or str(one.id) == url_or_id))
+            for one in articles
+        },
+        exported={article.id: _exported_text(reader, article) for article in articles},
         places={article.id: _places(reader, article) for article in articles},
         forgotten=forgotten,
     )
@@ -284,7 +280,6 @@ def _aligned(stored: StoredArticle, earlier: StoredArticle, history: ArticleHist
 
 
 def _align(stored: StoredArticle, other: StoredArticle) -> AlignedPassages:
-    """Return the texts of two articles aligned."""
     from worker.dedupe.alignment import align_passages  # imported late: with numpy, which most histories do not need
 
     return align_passages(stored.article.text, other.article.text)
