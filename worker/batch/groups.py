@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 from worker.dedupe.judge import Deduper
 from worker.models import Article, Fingerprint, Neighbour, Verdict
+from worker.models.base import dataclass
 from worker.storage.corpus.clusters import JOINING
 from worker.storage.corpus.neighbours import MAX_NEIGHBOURS, MAX_VERSIONS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
@@ -12,6 +12,7 @@ from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, StoreError, UsageError
 from worker.logs import log
+from worker.models.base import dataclass
 from worker.sources.files.url_list import lines_of_list
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
 from worker.storage.store import Store, open_store
