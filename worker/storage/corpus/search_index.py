@@ -159,7 +159,9 @@ _CREATE_INDEX: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         ),
         "postgresql": (
             "CREATE TABLE search_texts (article_id BIGINT PRIMARY KEY, terms TSVECTOR NOT NULL)",
-            "CREATE INDEX ix_search_texts_terms ON search_texts USING gin (terms)",
+            # With the usual 4 MB of terms that are not merged yet, a rare phrase was looked for without the index, in
+            # 500 ms instead of 15 among 60,000 texts; with 256 kB writing a text takes 13 ms instead of 9.
+            "CREATE INDEX ix_search_texts_terms ON search_texts USING gin (terms) WITH (gin_pending_list_limit = 256)",
             # Estimates need the statistics of many words: a common one is looked up in another way than a rare one.
             "ALTER TABLE search_texts ALTER COLUMN terms SET STATISTICS 1000",
         ),
