@@ -55,6 +55,7 @@ def test_a_daemon_at_work_can_be_watched(desk: Desk, address: str) -> None:
 
         health = client.get("/healthz")
         page = client.get("/").text
+        eventually(lambda: "source_freshness_seconds{" in client.get("/metrics").text)
         metrics = client.get("/metrics").text
     ended = stop(process)
 

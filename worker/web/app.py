@@ -118,8 +118,8 @@ class SecureHeaders:
 
 _FILES: Final = Path(__file__).with_name("static")
 T = TypeVar("T")
-STATS_MAX_AGE: Final = timedelta(seconds=10)
-"""For how long statistics of the store are cached: the store is queried no more often, however many requests come."""
+STATS_MAX_AGE: Final = timedelta(seconds=1)
+"""For how long statistics of the store are kept at least: it is queried no more often, however many requests come."""
 REST_FACTOR: Final = 50
 """An answer is kept for at least 50 times the duration of its query, so that it costs the store 2% at most."""
 STORE_TIMEOUT: Final = timedelta(seconds=5)
@@ -145,15 +145,19 @@ class Kept(Generic[T]):
         self._began = 0.0
         self._next_query_at = float("-inf")
 
-    async def get(self) -> T:
-        """Return the answer; raises what the query raises, and TimeoutError if there is no answer in time."""
+    async def get(self, *, patient: bool = False) -> T:
+        """Return the answer; raises what the query raises, and TimeoutError if there is no answer in time.
+
+        A `patient` request waits for a newer answer as the first one does, if the one that is kept is old.
+        """
         now = self._clock.monotonic()
         if self._running is None and now >= self._next_query_at:
             self._running, self._began = asyncio.ensure_future(self._query()), now
             self._running.add_done_callback(self._keep)
         if (query := self._running) is not None:
             spent = now - self._began
-            patience = NOTICED if self._answer is not None else STORE_TIMEOUT - timedelta(seconds=spent)
+            is_hurried = self._answer is not None and not patient
+            patience = NOTICED if is_hurried else STORE_TIMEOUT - timedelta(seconds=spent)
             done, _ = await asyncio.wait([query], timeout=max(0.0, patience.total_seconds()))
             if done and not query.cancelled():
                 return query.result()
@@ -199,10 +203,13 @@ class StatusSource:
         self._query = figures
         self._figures = Kept(self._query_store, clock=clock, max_age=STATS_MAX_AGE)
 
-    async def recent(self) -> StoreStats | None:
-        """Return kept or new statistics; None if no store is open or it does not answer in time."""
+    async def recent(self, *, patient: bool = False) -> StoreStats | None:
+        """Return kept or new statistics; None if no store is open or it does not answer in time.
+
+        A `patient` request waits for new ones.
+        """
         try:
-            return await self._figures.get()
+            return await self._figures.get(patient=patient)
         except TimeoutError:
             log.warning("web.store_silent", error="no answer in time")
             return None
@@ -230,7 +237,7 @@ class StatusSource:
             self.metrics.render,
             accept=request.headers.get("accept", ""),
             health=self.health(),
-            figures=await self.recent(),
+            figures=await self.recent(patient=True),  # nobody waits in front of them, and they should be right
         )
         return Response(body, headers={"Content-Type": content_type})
 
