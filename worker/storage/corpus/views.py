@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, case, null, or_, select
+from sqlalchemy import Connection, FromClause, Row, Select, case, func, null, or_, select
 
 from worker.models import (
     FORGOTTEN_SCHEME,
@@ -215,7 +215,7 @@ def links_query(*, that_keep_both: bool) -> Select[Any]:
     towards, head, head_article = STANDINGS.alias("towards"), STANDINGS.alias("head"), ARTICLES.alias("head_article")
     own = STANDINGS
     target = case((own.c.head, own.c.judged_against), else_=own.c.cluster)
-    wanted = ~own.c.head
+    wanted, was_head = ~own.c.head, own.c.relation.not_in(NEVER_HEAD) & ~own.c.head
     if that_keep_both:
         wanted |= own.c.relation.in_(KEEPING_BOTH)
     return (
@@ -232,8 +232,8 @@ def links_query(*, that_keep_both: bool) -> Select[Any]:
             head_article.c.published_at.label("head_published_at"),
             head.c.cluster.label("head_cluster"),
             head.c.relation.label("head_relation"),
-            case((own.c.relation.not_in(NEVER_HEAD) & ~own.c.head, last_verdict_json(head.c.article_id)), else_=null())
-            .label("head_verdict"),
+            case((was_head, last_verdict_json(head.c.article_id)), else_=null()).label("head_verdict"),
+            case((was_head, last_verdict_json(_first_judged_against(own))), else_=null()).label("member_verdict"),
         )
         .join(own, own.c.article_id == ARTICLES.c.id)
         .join(towards, towards.c.article_id == target)
@@ -244,19 +244,27 @@ def links_query(*, that_keep_both: bool) -> Select[Any]:
     )  # fmt: skip
 
 
+def _first_judged_against(own: FromClause) -> Any:
+    """Return the subquery for the first article that joined the cluster of another by a comparison with it."""
+    member = STANDINGS.alias("member")
+    same = (member.c.judged_against == own.c.article_id) & (member.c.cluster == own.c.cluster)
+    return select(func.min(member.c.article_id)).where(same).scalar_subquery()
+
+
 def link_from(row: Row[Any], firsts: Mapping[int, str]) -> DuplicateLink:
     """Return the link in one row of `links_query`.
 
     `firsts` has the host that published a text first, by cluster; clusters of one article may be missing.
 
-    An article that was the head until a fuller or newer text came is linked by the comparison of that text with it.
+    An article that was the head until a fuller or newer text came is linked by the comparison of that text with it, or
+    if that was compared with another member, by the comparison of the first member that joined by this article.
     """
     relation = Relation(row.relation)
     figures: Row[Any] | Comparison = row
     own = verdict_from_json(row.own_verdict).best if row.own_verdict is not None else None
     probability = own.probability if own else None
     if row.head_verdict is not None:
-        won = _comparison_with(row.id, row.head_verdict)
+        won = _comparison_with(row.id, row.head_verdict) or _comparison_with(row.id, row.member_verdict)
         if won is not None:
             relation, figures = REVERSED.get(won.relation, won.relation), won
             probability = won.probability
@@ -284,8 +292,10 @@ def link_from(row: Row[Any], firsts: Mapping[int, str]) -> DuplicateLink:
     )
 
 
-def _comparison_with(article_id: int, verdict: str) -> Comparison | None:
+def _comparison_with(article_id: int, verdict: str | None) -> Comparison | None:
     """Return the comparison with an article that a verdict (as JSON) contains, None if there is none."""
+    if verdict is None:
+        return None
     decided = verdict_from_json(verdict)
     made = [decided.best, *decided.considered]
     return next((each for each in made if each is not None and each.article == article_id), None)

@@ -112,6 +112,18 @@ def test_links_have_both_times_and_the_first_host(store: Store) -> None:
     assert link.first_host == "b.example"
 
 
+def test_an_article_whose_copy_was_revised_is_a_copy_with_its_figures(store: Store) -> None:
+    early = NOW - timedelta(hours=50)
+    come(store, A, "\n".join(STORY), published_at=NOW - timedelta(hours=2))
+    come(store, B, "\n".join(STORY), published_at=early, by="input", now=LATER)
+    come(store, B, "\n".join([*STORY, ADVERTISING]), published_at=early, by="input", now=LATER + MINUTE)
+
+    first, _ = links(store)
+
+    assert exported(store) == [3]
+    assert (first.id, first.relation, first.jaccard, first.containment) == (1, Relation.COPY, 1.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("published_at", "by"),
     [(NOW + timedelta(days=9), "json-ld"), (NOW - timedelta(days=90), "text"), (NOW.replace(year=1970), "meta")],
