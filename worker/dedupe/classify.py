@@ -359,8 +359,8 @@ _DESCRIPTIONS: Final[Mapping[str, tuple[_Describe, _Describe]]] = MappingProxyTy
             lambda value: f"the shorter text has {_count(value)} words",
         ),
         "ratio": (
-            lambda value: f"the shorter text is {value:.0%} as long as the longer",
-            lambda value: f"the shorter text is {value:.0%} as long as the longer",
+            lambda value: f"the story in the shorter text is {value:.0%} as long as in the longer",
+            lambda value: f"the story in the shorter text is {value:.0%} as long as in the longer",
         ),
     }
 )

@@ -390,8 +390,10 @@ def _is_home(url: str) -> bool:
 
 
 def _describe(signs: ListingSigns) -> str:
+    parts = {name: _WEIGHTS[name] * term for name, term in signs.features.terms().items()}
+    strongest = sorted((name for name in parts if parts[name] > 0), key=lambda name: -parts[name])[:3]
     return (
         f"{signs.shares.other_pages_share:.0%} of its text announces other pages ({signs.shares.teaser_count} teasers, "
         f"{signs.links} headlines that are links, {signs.shares.prose} characters of its own; "
-        f"likeness {signs.score:.1f})"
+        f"likeness {signs.score:.1f}: {', '.join(strongest)})"
     )
