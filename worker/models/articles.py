@@ -225,7 +225,7 @@ class Seed:
     `name` is the file's name, with the number of the `row` where it has several. `raw` is the text as it is there, and
     `sha256` the hash of its bytes, by which a seed is known again. A text file has its title in the first line; the
     fields below `row` are those of a table. `fingerprint` is one that came with the row, and is of `raw`; `page` is set
-    where the article has yet to be extracted.
+    where the article has yet to be extracted. `problem` says what was left out of the row.
     """
 
     name: str
@@ -239,6 +239,7 @@ class Seed:
     language: str = ""
     fingerprint: Fingerprint | None = None
     page: Page | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from worker.pipeline.prepare_seeds import CHUNK_ROWS, Preparer, SeedOptions, mak
 from worker.ports import Clock, Extractor, RunInThread
 from worker.sources.files.article_files import InputProblem
 from worker.sources.files.seed_rows import SeedFile
-from worker.sources.files.seeds import count_rows, describe_problem, read_seed_file
+from worker.sources.files.seeds import count_rows, describe_problem, problems_in, read_seed_file
 from worker.storage.seeds.importing import SeedBatch, SeedCounts, SeedFileRecord, SeedStore
 
 _BATCH_LENGTH: Final = 16_000_000  # characters that end a batch early, for the same reason
@@ -224,15 +224,15 @@ class _FileImport:
 
     async def _begin(self, items: Sequence[Seed | InputProblem]) -> _Chunk:
         """Look up which seeds of a chunk are known, and start to prepare the others."""
-        problems = [each for each in items if isinstance(each, InputProblem)]
-        for problem in problems:
+        for problem in problems_in(items, self._file):
             self._note(problem)
+        lost = sum(each.lost for each in items if isinstance(each, InputProblem))
         seeds = [each for each in items if isinstance(each, Seed)]
         is_known = await self._to.offload(self._to.store.known_seeds, seeds)
         new = [seed for seed, known in zip(seeds, is_known, strict=True) if not known]
         return _Chunk(
-            rows=len(seeds) + sum(problem.lost for problem in problems),
-            refused=sum(problem.lost for problem in problems),
+            rows=len(seeds) + lost,
+            refused=lost,
             known=[seed for seed, known in zip(seeds, is_known, strict=True) if known],
             new=new,
             prepared=asyncio.ensure_future(self._preparer.prepare(new, self._to.clock.now())),
@@ -289,7 +289,7 @@ class _FileImport:
 
     def _report(self) -> SeedReport:
         unlisted = self._problem_count - len(self._problems)
-        more = (f"{self._file.name}: {unlisted:,} more rows without a seed",) if unlisted > 0 else ()
+        more = (f"{self._file.name}: {unlisted:,} more rows with a problem",) if unlisted > 0 else ()
         return SeedReport(
             found=self._rows,
             imported=self._counts["imported"],

@@ -22,11 +22,14 @@ from worker.dates.periods import TimeWindow, lies_within, period_in_path
 from worker.errors import SourceError
 from worker.models import Authority, Candidate, Discovery, Page, Source
 from worker.models.base import dataclass
+from worker.urls.syntax import MAX_FINISHED_LENGTH, UrlTooLong
 
 _MAX_TITLE = 500  # characters; longer "titles" in feeds are whole texts
 _MAX_OFFSITE_EXAMPLES = 3  # sites; for each, its robots.txt is fetched to see whether it names this source
 _MAX_WRITTEN_TITLE = 20_000  # characters of markup, which bounds the time to strip tags; chosen, not measured
 _MAX_NAMED = 15  # lines of one list that are named, the others are counted; chosen: more than a person reads at once
+_NO_ADDRESS = "a link that is no web address"
+_TOO_LONG = f"a link of more than {MAX_FINISHED_LENGTH:,} characters"
 _TOO_OLD = 'dated before the source\'s "since"'
 _OFFSITE = 'a link to another site; set other_sites = "follow" in the source\'s options to follow these'
 _NOT_A_PAGE = re.compile(
@@ -41,7 +44,8 @@ class Entry:
     """One item of a source as written there.
 
     `link` is relative to `base`, or to the page's URL if there is no base. `fallback` is the article's full text if the
-    source contains it. `place` names the line of a list and what it says, for the case that it is left out.
+    source contains it. `place` names the line of a list and what it says, for the case that it is left out;
+    `problem` is the reason for that, if the line holds no address.
     """
 
     link: str
@@ -52,6 +56,7 @@ class Entry:
     base: str | None = None
     fallback: str | None = None
     place: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,15 +217,15 @@ class EntryFilter:
 
 def _candidate(entry: Entry, *, page: Page, source: Source, policy: LinkPolicy, now: datetime) -> Candidate | str:
     """Return the candidate of an entry, or the reason for dropping it."""
-    if not entry.link.strip():
-        return "no web address; write it with http:// or https://" if entry.place else "no link"
+    if entry.problem or not entry.link.strip():
+        return entry.problem or "no link"
     try:
         url = urls.resolve(entry.link, base=entry.base or page.final_url)
         key = urls.canonicalise(url, rules=policy.rules)
-    except SourceError:
-        return "a link that is no web address"
+    except SourceError as exc:
+        return _TOO_LONG if isinstance(exc, UrlTooLong) else _NO_ADDRESS
     if not url.startswith("http"):
-        return "a link that is no web address"
+        return _NO_ADDRESS
     if not (policy.allows(url) or policy.allows(key)):
         return _OFFSITE
     if _NOT_A_PAGE.search(key.partition("?")[0]):

@@ -37,6 +37,10 @@ _PATH_SAFE = "-._~!$&'()*+,;=:@"
 _QUERY_SAFE = "-._~!$'()*,;:@/[]"
 
 
+class UrlTooLong(SourceError):
+    """A URL is longer than what is fetched or stored."""
+
+
 def split_url(url: str, *, base: str | None = None) -> SplitResult:
     """Repair, resolve and split a URL; raises SourceError if it is no http, https or file URL."""
     if base is None or _CLEAN.fullmatch(url):
@@ -73,8 +77,10 @@ def _repair(url: str, *, relative: bool) -> str:
     text = _LINE_BREAKS.sub("", url)
     start = _JUNK.match(text)
     text = text[start.end() if start else 0 :].rstrip("\x00 \u200b\ufeff")
-    if not text or len(text) > MAX_LENGTH:
-        raise _url_error(url, "it is empty" if not text else f"it is longer than {MAX_LENGTH} characters")
+    if not text:
+        raise _url_error(url, "it is empty")
+    if len(text) > MAX_LENGTH:
+        raise _url_error(url, f"it has {len(text):,} characters, more than {MAX_LENGTH:,}", kind=UrlTooLong)
     if "&" in text and "amp;" in text:
         text = unescape(text.replace("&amp;", "&"))
     text = _slashes(text)
@@ -92,16 +98,16 @@ def _slashes(text: str) -> str:
     return text[:end].replace("\\", "/") + text[end:]
 
 
-def _url_error(url: str, why: str) -> SourceError:
+def _url_error(url: str, why: str, *, kind: type[SourceError] = SourceError) -> SourceError:
     """Return the error for an unusable URL, which is shown with at most 200 characters."""
     shown = url if len(url) <= 200 else url[:200] + "…"
-    return SourceError(f"not a usable URL: {shown!r}: {why}; give a complete http(s) address or a file: URL")
+    return kind(f"not a usable URL: {shown!r}: {why}; give a complete http(s) address or a file: URL")
 
 
 def check_length(url: str) -> str:
     """Return a URL unchanged; raises SourceError if it is longer than `MAX_FINISHED_LENGTH`."""
     if len(url) > MAX_FINISHED_LENGTH:
-        raise _url_error(url, f"it has {len(url):,} characters, more than {MAX_FINISHED_LENGTH:,}")
+        raise _url_error(url, f"it has {len(url):,} characters, more than {MAX_FINISHED_LENGTH:,}", kind=UrlTooLong)
     return url
 
 

@@ -83,6 +83,24 @@ def add(store: Store, path: str, *, fail_at: int = 0, options: SeedOptions | Non
     return anyio.run(run)
 
 
+def test_rows_without_a_usable_address_are_imported_and_named(store: Store, tmp_path: Path) -> None:
+    texts = [f"Bài {number}. {' '.join(f'{number}{word}' for word in range(40))}." for number in range(12)]
+    rows = [
+        {"text": text, "url": f"http://bad {text[:6]}/" if at else "https://a.vn/1"} for at, text in enumerate(texts)
+    ]
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+    first, again = add(store, str(path)), add(store, str(path))
+
+    assert (first.found, first.imported, first.refused, again.unchanged) == (12, 12, 0, 1)
+    assert [problem.rpartition("/")[2][:9] for problem in first.problems[:5]] == [
+        f"x.jsonl#{row}" for row in range(2, 7)
+    ]
+    assert "the seed is without its address: not a usable host: 'bad Bài 1.'" in first.problems[0]
+    assert first.problems[5:] == (f"{path}: 6 more rows with a problem",)
+
+
 @pytest.mark.usefixtures("small")
 def test_an_import_that_ended_early_continues_behind_its_last_batch(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

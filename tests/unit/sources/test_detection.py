@@ -165,6 +165,40 @@ def test_a_url_list_may_link_anywhere_and_repetitions_are_dropped() -> None:
     assert discovery.skipped == 1
 
 
+def test_lines_that_are_no_address_alone_are_named_with_the_true_reason() -> None:
+    good, more, unusable = "https://bao.vn/bai-1.html", "more than an address; write a blank", "is no web address"
+    table = [
+        (f"{good}\tTin thứ nhất\t2026", ""),
+        ("https://bao.vn/bai-2.html   # hay", ""),
+        ("https://bao.vn/bai/co%20blank-post3.html", ""),
+        ("https://bao.vn/bai/co khoang trang-post3.html", more),
+        ("https://bao.vn/bai/co\u00a0khoang-post4.html", more),
+        ("https://bao.vn/bai/co khoang-post5.html\tTin # hay", more),
+        ("http://bad host/path", more),
+        ("https://bao.vn/bai-6.html https://bao.vn/bai-7.html", more),
+        ("https://a.vn:99999/x", unusable),
+        ("http://[bad/x", unusable),
+        ("https://a..vn/x", unusable),
+        (f"https://bao.vn/{'x' * 10_000}", "a link of more than 2,500 characters"),
+        (f"https://bao.vn/{'ế' * 900}", "a link of more than 2,500 characters"),
+        ("https://bao.vn/", "a link to a front page"),
+        ("bao.vn/bai-8.html", "no web address; write it with"),
+    ]
+
+    found = PARSERS["urls"](page("\n".join(line for line, _ in table)), source(kind="urls"), now=NOW)
+
+    assert [each.url.rpartition("/")[2] for each in found.candidates] == [
+        "bai-1.html",
+        "bai-2.html",
+        "co%20blank-post3.html",
+    ]
+    refused = [(number, why) for number, (_, why) in enumerate(table, 1) if why]
+    assert found.skipped == len(found.notes) == len(refused)
+    for note, (number, why) in zip(found.notes, refused, strict=True):
+        assert f":{number}: " in note
+        assert why in note
+
+
 def test_a_list_of_urls_that_is_a_page_is_refused() -> None:
     with pytest.raises(SourceError, match="not a list of URLs"):
         PARSERS["urls"](page(LISTING), source(kind="urls"), now=NOW)

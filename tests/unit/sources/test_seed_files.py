@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -293,6 +294,60 @@ def test_what_is_broken_is_said_in_one_line(
     assert rows is None or [seed.row for seed in seeds] == rows
     assert any(problem.startswith(said) for problem in problems) if said else not problems
     assert all("\n" not in problem for problem in problems)
+
+
+UNUSABLE = {
+    f"https://a.vn/{'x' * 9000}": "it has 9,013 characters, more than 8,192",
+    f"https://a.vn/{'x' * 3000}": "it has 3,013 characters, more than 2,500",
+    "http://bad host/x": "not a usable host: 'bad host'",
+    "https://a.vn:99999/x": "not a usable host: 'a.vn:99999'",
+    "http://[bad/x": "not a usable URL: 'http://[bad/x'",
+    "https://a..vn/x": "not a usable host: 'a..vn'",
+    f"https://{'á' * 300}.vn/": "not a usable host",
+    "ftp://a.vn/x": "'ftp://a.vn/x' is no web address",
+    "a.vn/x": "'a.vn/x' is no web address",
+}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet", "a.arrow"])
+def test_a_seed_with_an_unusable_address_is_read_without_it(tmp_path: Path, name: str) -> None:
+    good = {"HTTPS://a.vn/1": "https://a.vn/1", "seed:a.txt": "", "file:///a.txt": "", "": ""}
+    rows = [{"text": f"Bài {row}.", "url": url} for row, url in enumerate((*UNUSABLE, *good), 1)]
+
+    seeds, problems = read(write(tmp_path / name, rows))
+
+    assert problems == []
+    assert [seed.row for seed in seeds] == [*range(1, len(rows) + 1)]
+    assert [seed.url for seed in seeds] == [*([""] * len(UNUSABLE)), *good.values()]
+    for seed, said in zip(seeds, [*UNUSABLE.values()], strict=False):
+        assert seed.problem.startswith("the seed is without its address: ")
+        assert said in seed.problem
+    assert not any(seed.problem for seed in seeds[len(UNUSABLE) :])
+
+
+@pytest.mark.parametrize("zone", ["Asia/Ho_Chi_Minh", "America/New_York"])
+def test_no_row_of_json_ends_a_file(tmp_path: Path, zone: str) -> None:
+    dates = ["nonsense", 10**30, -5, {}, "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", float("nan"), True]
+    seeds_all_the_same = [
+        *(
+            {"url": url, "text": "Bài."}
+            for url in (5, True, {"a": 1}, [1], None, float("nan"), [], "http://a.vn/\ud800")
+        ),
+        *({"date": date, "text": "Bài."} for date in dates),
+        *({"title": title, "text": "Bài."} for title in (5, {"a": [1]}, ["a", "b"], "a\ud800\x00b")),
+        *({"id": identity, "text": "Bài."} for identity in (10**40, [1], float("inf"), "x" * 9999)),
+        *({"language": language, "text": "Bài."} for language in (5, "v\x00i", ["vi"])),
+        {"text": "Bài\ud800\x00."},
+    ]
+    left_out = [{"text": None}, {"text": 5}, {"text": {}}, {}, [1, 2], 5, "abc", None]
+    rows = [*seeds_all_the_same, *left_out, {"text": "Bài cuối."}]
+    body = "".join(f"{json.dumps(row)}\n" for row in rows)
+
+    seeds, problems = read(put(tmp_path / "a.jsonl", body), zone=ZoneInfo(zone))
+
+    assert [seed.row for seed in seeds] == [*range(1, len(seeds_all_the_same) + 1), len(rows)]
+    assert [seed.row for seed in seeds if seed.problem] == [1, 2, 3, 4]
+    assert len(problems) == len(left_out)
 
 
 def test_a_damaged_row_group_costs_only_its_rows(tmp_path: Path) -> None:

@@ -292,7 +292,10 @@ def test_a_url_is_kept_whole_in_every_form(shape: str, padding: int, written: st
         ),
         (urlset("<loc>https://bao.vn/a-1.html</loc>").removesuffix("</url></urlset>"), "not well-formed"),
         (urlset("<loc>https://bao.vn/a-1.html</loc>", "<loc>https://bao.vn/<b</loc>"), "not well-formed"),
-        (urlset("<loc>https://bao.vn/a-1.html</loc>", f"<loc>https://bao.vn/{'a' * 9000}</loc>"), "no web address"),
+        (
+            urlset("<loc>https://bao.vn/a-1.html</loc>", f"<loc>https://bao.vn/{'a' * 9000}</loc>"),
+            "more than 2,500 char",
+        ),
         ("<urlset></urlset>", "empty"),
     ],
 )

@@ -27,7 +27,7 @@ from worker.models.base import dataclass
 from worker.sources.entries import clean_title, one_line
 from worker.sources.files.article_files import InputProblem, numbered_lines, opened_file, opened_lines
 from worker.sources.files.columns import INDEX_KEY, find_columns, may_hold_text, values_of
-from worker.urls import host_of
+from worker.urls import resolve
 
 MAX_SEED_BYTES: Final = 10_000_000  # far above any article; a larger text is no seed. Chosen, not measured
 _FIELDS: Final = ("text", "title", "url", "date", "id", "language")
@@ -39,6 +39,7 @@ _BATCH_BYTES, _MOST_ROWS = 4_000_000, 512
 _MAX_UNCLOSED: Final = 20
 """After so many quotes that do not close, a table is given up: each costs another reading of up to MAX_SEED_BYTES."""
 _LONGEST_NAME: Final = 80  # characters; a longer cell in the first row is a text. Chosen, not measured
+_OWN_SCHEMES: Final = ("seed:", "file:")  # what `export` writes for texts that are of no web page
 _HEAD: Final = 64_000  # bytes of a table that decide about its separator; a header line is far shorter
 
 
@@ -92,7 +93,7 @@ class SeedReader:
         body = raw.encode("utf-8", "surrogatepass")
         if len(body) > MAX_SEED_BYTES:
             return InputProblem(where=where, why=f"the text is larger than {MAX_SEED_BYTES:,} bytes; split it")
-        identity, url = values.get("id"), _text(values.get("url"))
+        identity, (url, problem) = values.get("id"), _address(values.get("url"))
         if isinstance(identity, float) and identity.is_integer():  # pandas has whole numbers beside empty cells so
             identity = int(identity)
         return Seed(
@@ -101,10 +102,11 @@ class SeedReader:
             raw=raw,
             sha256=hashlib.sha256(body).hexdigest(),
             title=clean_title(_text(values.get("title"))),
-            url=url if url.startswith(("http://", "https://")) and host_of(url) else "",
+            url=url,
             published_at=plausible_date(self._date(values.get("date")), now=self.now),
             external_id=(str(identity) if isinstance(identity, int) else _text(identity)) or None,
             language=_text(values.get("language"))[:_LONGEST_NAME],
+            problem=problem,
         )
 
     def _date(self, value: object) -> datetime | None:
@@ -141,6 +143,23 @@ def _string(value: object) -> str | None:
 
 def _text(value: object) -> str:
     return one_line((_string(value) or "")[:MAX_SEED_BYTES])
+
+
+def _address(value: object) -> tuple[str, str]:
+    """Return the address in a row, "" for none, and what is wrong with one that cannot be used."""
+    url = _text(value)
+    is_empty = not value or isinstance(value, str | bytes) or str(value) == "nan"  # as pandas has it
+    if url.startswith(_OWN_SCHEMES) or (not url and is_empty):
+        return "", ""
+    if not url.lower().startswith(("http://", "https://")):
+        shown = one_line(url or str(value))[:_LONGEST_NAME]
+        return "", f"the seed is without its address: {shown!r} is no web address (http:// or https://)"
+    try:
+        resolve(url)
+    except SourceError as exc:
+        return "", f"the seed is without its address: {exc}"
+    scheme, _, rest = url.partition(":")
+    return f"{scheme.lower()}:{rest}", ""
 
 
 # Tables with a header.

@@ -177,6 +177,15 @@ def describe_problem(problem: InputProblem) -> str:
     return f"{problem.where}: {problem.why}"
 
 
+def problems_in(items: Iterable[Seed | InputProblem], file: SeedFile) -> Iterator[InputProblem]:
+    """Yield the problems among the rows of a file, also those of rows that are seeds all the same."""
+    for each in items:
+        if isinstance(each, InputProblem):
+            yield each
+        elif each.problem:
+            yield InputProblem(where=f"{file.name}#{each.row}", why=each.problem)
+
+
 def ending_of(name: str) -> str | None:
     """Return the ending of a file name under which its form is in `FORMS`; None if there is none."""
     lower = name.lower()

@@ -1,7 +1,7 @@
 """Read a list of URLs: a text with one URL a line, or a CSV or TSV table with one URL a row.
 
-In a text, `#` starts a comment and only the first word of a line counts. A local list is the operator's own, so its
-URLs may lead anywhere and have the operator's authority.
+In a text, `#` starts a comment, and what follows a tab behind the URL does not count. A local list is the operator's
+own, so its URLs may lead anywhere and have the operator's authority.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from worker.sources.entries import Entry, build_discovery, link_policy
 _MAX_BYTES = 100 * 1024 * 1024  # over a million URLs; lists are read into memory. Chosen, not measured
 _HEAD_BYTES = 64 * 1024  # enough to see whether every line is a URL
 _SHOWN_LENGTH = 80  # characters of a line that is no address, in its message: a line of a terminal
+_NO_SCHEME = "no web address; write it with http:// or https://"
+_MORE = "more than an address; write a blank in it as %20, and a remark behind ` #`"
 _WEB_SCHEMES = ("http://", "https://")
 _TABLE = re.compile(r"\.[ct]sv(?:\.gz)?\Z", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:^|\s)#.*")
@@ -36,9 +38,9 @@ def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
     kind = sniff_content(body)
     if kind not in {ContentKind.URLS, ContentKind.TEXT, ContentKind.EMPTY}:
         raise SourceError(f"{page.url}: this is {kind.value}, not a list of URLs; write one URL a line as plain text")
-    lines = (_urls_of_table if _TABLE.search(urlsplit(page.url).path) else _urls_of_text)(decode_plain(body))
+    lines = (_urls_of_table if _TABLE.search(urlsplit(page.url).path) else _links_of_text)(decode_plain(body))
     name = urls.local_path(page.url) if page.url.startswith("file:") else page.url
-    entries = (Entry(link=word, place=f"{name}:{number}: {_shortened(line)}") for number, line, word in lines)
+    entries = (_entry(f"{name}:{number}: {_shortened(line)}", link) for number, line, link in lines)
     from_operator = page.url.startswith("file:")
     policy = replace(link_policy(source, page.url, page.final_url), follow_others=True, from_operator=from_operator)
     found = build_discovery(entries, page=page, source=source, policy=policy, now=now)
@@ -91,6 +93,18 @@ def _urls_of_text(text: str) -> Iterator[tuple[int, str, str]]:
     for number, line in lines_of_list(text):
         word = line.split()[0]
         yield number, line, word if _is_web(word) else ""
+
+
+def _links_of_text(text: str) -> Iterator[tuple[int, str, str | None]]:
+    """Yield the same as `_urls_of_text`, but None for a URL with more behind it than a tab and other fields."""
+    for number, line, word in _urls_of_text(text):
+        yield number, line, None if word and line.partition("\t")[0].strip() != word else word
+
+
+def _entry(place: str, link: str | None) -> Entry:
+    if link is None:
+        return Entry(link="", place=place, problem=_MORE)
+    return Entry(link=link, place=place, problem="" if link else _NO_SCHEME)
 
 
 def lines_of_list(text: str) -> Iterator[tuple[int, str]]:
