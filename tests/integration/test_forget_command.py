@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -14,6 +16,8 @@ import zstandard
 from tests.commands import CONFIG, Desk
 from tests.run_cli import run_inside
 from tests.texts import story
+from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
+from worker.storage.maintenance.review import StoreReview
 
 SEED = "001_0123456789abcdef.txt"
 SLUG = "ong-nguyen-van-a"
@@ -101,6 +105,45 @@ def test_a_forgotten_seed_stays_away(folder: Path) -> None:
     assert "forgotten on" in again.out + again.err
     assert "Bài mẫu".encode() not in everything_in(folder)
     assert "forgotten on" in run_inside(folder, "why", str(number)).out
+
+
+def test_nothing_is_forgotten_if_a_target_is_unknown_and_an_interrupted_command_can_be_repeated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "two.jsonl").write_text(line("x", story("ba")) + line("y", story("bốn")), encoding="utf-8")
+    assert Desk(folder=folder).run("ingest", "two.jsonl", "--json").record()["stored"] == 2
+    (x, y) = (f"https://{name}.example/{SLUG}" for name in "xy")
+    before = run_inside(folder, "audit", "--json").record()
+
+    for words, stdin, message in (
+        (["-"], f"{x}\n# no such one\n99998\n{y}\n", "standard input, line 3: there is no article 99998 in the store"),
+        ([x, "99998"], "", "there is no article 99998 in the store"),
+        ([x, "-"], f"{y}\n\n nonsense\n", "standard input, line 3: "),
+    ):
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        refused = run_inside(folder, "forget", *words, "--reason", "r")
+        assert refused.status
+        assert message in refused.err
+        assert refused.err.rstrip().endswith("nothing was forgotten")
+        assert refused.err.count("\n") == 1
+    assert run_inside(folder, "audit", "--json").record() == before
+
+    forget = StoreReview.forget
+
+    def stop(review: StoreReview, request: ForgetRequest, **options: Any) -> ForgetReport:
+        if request.target == y:
+            raise KeyboardInterrupt
+        return forget(review, request, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StoreReview, "forget", stop)
+        stopped = run_inside(folder, "forget", x, y, "--reason", "r")
+    assert stopped.status == 130
+    assert run_inside(folder, "audit", "--json").record()["problems"] == []
+    assert "Chuyện của x".encode() not in everything_in(folder)
+    assert run_inside(folder, "forget", x, y, "--reason", "r").status == 0
+    assert "Chuyện của y".encode() not in everything_in(folder)
+    assert run_inside(folder, "audit", "--json").record()["balanced"] is True
 
 
 @pytest.mark.parametrize(

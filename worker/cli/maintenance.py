@@ -312,22 +312,21 @@ def forget(
     """
     from worker.runs import forget as runs
 
-    if "-" in targets:
-        listed = runs.targets_in(sys.stdin.read())
-        targets = tuple(dict.fromkeys([*(each for each in targets if each != "-"), *listed]))
-    if not targets and not hosts:
+    listed = runs.targets_in(sys.stdin.read()) if "-" in targets else {}
+    wanted = {**listed, **dict.fromkeys((each for each in targets if each != "-"), "")}
+    if not wanted and not hosts:
         raise UsageError("nothing to forget: give a URL, an article's id, or --host HOST")
     if not lift and not (reason and reason.strip()):
         raise UsageError("no reason: give --reason TEXT, such as the number of the request")
     if lift and (copies or dry_run or reason):
         raise UsageError("--lift goes with no other option: leave out --reason, --copies and --dry-run")
-    requests = runs.requests_for(targets, hosts, reason=(reason or "").strip(), copies=copies)
+    requests = runs.requests_for(wanted, hosts, reason=(reason or "").strip(), copies=copies)
     settings = common.settings()
     common.set_up_logs(settings.log.format, quietly=True)
     if lift:
         _print_lifted(common, runs.lift(settings, requests))
         return
-    result = runs.forget(settings, requests, dry_run=dry_run)
+    result = runs.forget(settings, requests, places=wanted, dry_run=dry_run)
     if common.as_json:
         print_json({**result.as_record(), "dry_run": dry_run})
     elif common.verbosity > SILENT:

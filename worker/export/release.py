@@ -50,6 +50,15 @@ _PIECE, _BUFFER = 500, 1 << 16
 """Rows of the earlier release that are in memory at once, and bytes read at once for a column. Measured: reading whole
 row groups of 2,000 rows took 30 MB more, and was no quicker."""
 _FIELD_NAMES: Final = {"sha256": "SHA-256", "bytes": "size", "rows": "number of rows"}
+_ENTRIES: Final = {"store": (str, type(None)), "split": (str,), "texts": (int,), "bytes": (int,), "files": (dict,)}
+_RECORD: Final = {"sha256": (str,), "bytes": (int,), "rows": (int,)}
+"""The entries of a manifest, and of its record of a file with texts, that are read again, with their types."""
+_TYPE_NAMES: Final = {
+    (str, type(None)): "a text or null",
+    (str,): "a text",
+    (int,): "a whole number",
+    (dict,): "an object",
+}
 LAYOUT: Final = 1
 """The version of this layout, in the manifest."""
 
@@ -172,16 +181,19 @@ class PreviousRelease:
             body = path.read_bytes()
             manifest = json.loads(body)
             layout = manifest["layout"]
-            fault = _first_fault(folder, manifest) if layout == LAYOUT else ""
+            odd = _odd_entry(manifest) if layout == LAYOUT else ""
+            fault = _first_fault(folder, manifest) if layout == LAYOUT and not odd else ""
         except OSError as exc:
             why = exc.strerror or exc
             raise UsageError(
                 f"{exc.filename or path}: cannot be read: {why}; name a folder that `release` wrote"
             ) from exc
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        except (ValueError, KeyError, TypeError, RecursionError) as exc:
             raise UsageError(f"{path}: is no manifest of a release; name a folder that `release` wrote") from exc
         if layout != LAYOUT:
             raise UsageError(f"{path}: has layout {layout}, and this version reads {LAYOUT}: release without --since")
+        if odd:
+            raise UsageError(f"{path}: is damaged: {odd}; get that release again")
         if fault:
             raise UsageError(f"{path}: does not describe the files of that release ({fault}); get it again")
         if None not in (store, manifest["store"]) and store != manifest["store"]:
@@ -201,6 +213,24 @@ class PreviousRelease:
             self._next = next(self._pieces, None)
 
 
+def _odd_entry(manifest: Mapping[str, Any]) -> str:
+    """Return what is wrong with the first entry that is read here and is missing or of another type, else empty."""
+    for key, types in _ENTRIES.items():
+        if key not in manifest:
+            return f'"{key}" is missing'
+        if not _is_one_of(manifest[key], types):
+            return f'"{key}" has to be {_TYPE_NAMES[types]}'
+    for name, record in manifest["files"].items():
+        for key, types in _RECORD.items() if name.startswith("data/") else ():
+            if not (isinstance(record, dict) and _is_one_of(record.get(key), types)):
+                return f'the record of {name} in "files" has no {_FIELD_NAMES[key]}'
+    return ""
+
+
+def _is_one_of(value: object, types: tuple[type, ...]) -> bool:
+    return isinstance(value, types) and not isinstance(value, bool)  # to Python, a bool is an int
+
+
 def _first_fault(folder: Path, manifest: Mapping[str, Any]) -> str:
     """Return the first contradiction between a manifest and the files with the texts, empty if there is none."""
     from pyarrow.parquet import read_metadata
@@ -209,11 +239,15 @@ def _first_fault(folder: Path, manifest: Mapping[str, Any]) -> str:
     count = len(named)
     expected = {f"data/{manifest['split']}-{number:05}-of-{count:05}.parquet" for number in range(count)}
     present = {path.relative_to(folder).as_posix() for path in (folder / "data").rglob("*.parquet")}
-    if not count or named.keys() != expected or not named.keys() <= present:
-        odd = sorted(named.keys() ^ expected or named.keys() - present) or ["no file"]
-        return f"{odd[0]} is missing or is not named by {MANIFEST}"
-    if present - named.keys():
-        return f"{min(present - named.keys())} is not named by {MANIFEST}"
+    for names, wrong in (
+        (named.keys() - present, "is missing"),
+        (present - named.keys(), f"is not named by {MANIFEST}"),
+        (named.keys() - expected, f"does not go with the other names and the split in {MANIFEST}"),
+    ):
+        if names:
+            return f"{min(names)} {wrong}"
+    if not count:
+        return f"{MANIFEST} names no file with texts"
     for name, record in named.items():
         found = file_record(folder / name)
         found["rows"] = read_metadata(folder / name).num_rows if found["sha256"] == record["sha256"] else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -10,11 +10,12 @@ from typing import Final
 from worker.clock import SystemClock
 from worker.config.schema import Settings
 from worker.dedupe.judge import Deduper
-from worker.errors import SourceError, StoreError, UsageError
+from worker.errors import NotFoundError, SourceError, StoreError, UsageError
 from worker.logs import log
 from worker.models.base import dataclass
 from worker.sources.files.url_list import lines_of_list
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
+from worker.storage.maintenance.rejudge import JudgeFunction
 from worker.storage.store import Store, open_store
 from worker.urls import canonicalise, host_of, publisher_host
 
@@ -60,51 +61,84 @@ def _iso(at: datetime) -> str:
 
 
 def requests_for(
-    targets: Iterable[str], hosts: Iterable[str], *, reason: str, copies: bool = False
+    targets: Mapping[str, str], hosts: Iterable[str], *, reason: str, copies: bool = False
 ) -> tuple[ForgetRequest, ...]:
-    """Return a request for each target and host; raises UsageError for one that is no URL, id or host."""
+    """Return a request for each target, given with its place ("" if it was on the command line), and for each host.
+
+    Raises UsageError for one that is no URL, id or host.
+    """
     made = [ForgetRequest(target=each, reason=reason, copies=copies) for each in targets]
     for each in made:
         if not (each.is_id or each.target.startswith("seed:")):
-            _require(canonicalise, each.target)
+            _require(canonicalise, each.target, _prefix(targets, each))
     named = [_require(publisher_host, host) for host in hosts]
     return (*made, *(ForgetRequest(target=host, reason=reason, is_host=True, copies=copies) for host in named))
 
 
-def targets_in(text: str) -> tuple[str, ...]:
-    """Return the targets in a list, one a line, each once; raises UsageError for a line with anything else."""
-    found = []
+def targets_in(text: str) -> dict[str, str]:
+    """Return the targets in standard input, one a line, each with its first place.
+
+    Raises UsageError for a line with anything else.
+    """
+    found: dict[str, str] = {}
     for number, line in lines_of_list(text):
+        place = f"standard input, line {number}"
         if len(line.split()) > 1 and not line.startswith("seed:"):  # the name of a file may have blanks
             raise UsageError(
-                f"standard input, line {number}: {line[:80]!r} is more than a URL or an id; write one a line, comments "
-                "behind `#`: nothing was forgotten"
+                f"{place}: {line[:80]!r} is more than a URL or an id; write one a line, comments behind `#`; "
+                "nothing was forgotten"
             )
-        found.append(line)
-    return tuple(dict.fromkeys(found))
+        found.setdefault(line, place)
+    return found
 
 
-def _require(of: object, text: str) -> str:
+def _prefix(places: Mapping[str, str], request: ForgetRequest) -> str:
+    """Return what a message about a request begins with."""
+    place = "" if request.is_host else places.get(request.target, "")
+    return f"{place}: " if place else ""
+
+
+def _require(of: object, text: str, prefix: str = "") -> str:
     try:
         return str(of(text))  # type: ignore[operator]
     except SourceError as exc:
-        raise UsageError(str(exc)) from None
+        raise UsageError(f"{prefix}{exc}; nothing was forgotten") from None
 
 
-def forget(settings: Settings, requests: Sequence[ForgetRequest], *, dry_run: bool = False) -> ForgetResult:
+def forget(
+    settings: Settings, requests: Sequence[ForgetRequest], *, places: Mapping[str, str], dry_run: bool = False
+) -> ForgetResult:
     """Delete everything that the store holds of these, for good; each is done before the next one begins.
 
-    Raises NotFoundError for an id that was never in the store, and StoreError.
+    Nothing is deleted before all are found. Whatever ends it later, the same call again completes it. Raises
+    NotFoundError for an id that was never in the store, which names its place, and StoreError.
     """
     now = SystemClock().now()
     with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
         judge = Deduper(settings.dedupe, store.reader.weights()).judge
-        done = []
         for request in requests:
-            done.append(store.review.forget(request, judge=judge, now=now, dry_run=dry_run))
-            log.info("forget.done", articles=len(done[-1].selection.articles), dry_run=dry_run)
-        left = () if dry_run else _overwrite(store)
+            if request.is_id:  # any URL and any host can be forgotten
+                _require_known(store, request, _prefix(places, request), judge=judge, now=now)
+        done: list[ForgetReport] = []
+        left: tuple[str, ...] = ()
+        try:
+            for request in requests:
+                done.append(store.review.forget(request, judge=judge, now=now, dry_run=dry_run))
+                log.info("forget.done", articles=len(done[-1].selection.articles), dry_run=dry_run)
+        except BaseException:
+            log.warning("forget.interrupted", done=len(done), of=len(requests), advice="run the same command again")
+            raise
+        finally:  # also for what was deleted before an error or an interrupt
+            if not dry_run:
+                left = _overwrite(store)
     return ForgetResult(at=now, reports=tuple(done), to_do=(*left, *_left_to_people(settings, done)))
+
+
+def _require_known(store: Store, request: ForgetRequest, prefix: str, *, judge: JudgeFunction, now: datetime) -> None:
+    try:
+        store.review.forget(request, judge=judge, now=now, dry_run=True)
+    except NotFoundError as exc:
+        raise NotFoundError(f"{prefix}{exc}; nothing was forgotten") from None
 
 
 def lift(settings: Settings, requests: Sequence[ForgetRequest]) -> Iterator[tuple[str, datetime]]:

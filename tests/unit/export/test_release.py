@@ -23,10 +23,12 @@ from tests.fakes import MINUTE, START, article
 from worker.errors import UsageError, install_hint
 from worker.export.columns import COLUMNS
 from worker.export.parquet import ShardedWriter, arrow_schema
-from worker.export.release import ReleaseOptions, write_release
+from worker.export.release import PreviousRelease, ReleaseOptions, write_release
 from worker.models import Relation, Removal, Rights, Selection, State, StoredArticle
 
 SMALL_SHARDS = ReleaseOptions(columns=COLUMNS, shard_bytes=9_000)
+READ_AGAIN = ("layout", "store", "split", "texts", "bytes", "files")
+"""The entries of a manifest that a later release reads."""
 
 
 def stored(number: int, *, title: str = "Tiêu đề", source: str = "bao") -> StoredArticle:
@@ -279,15 +281,13 @@ def test_what_cannot_be_written_or_compared_is_refused(tmp_path: Path, monkeypat
         (edited(sha256="0" * 64), f"{name}: other SHA-256"),
         ({**written, "texts": 18}, '"texts" is not the sum of its files'),
         ({**written, "bytes": 18}, '"bytes" is not the sum of its files'),
-        ({**written, "split": "test"}, "is missing or is not named by manifest.json"),
+        ({**written, "split": "test"}, f"{name} does not go with the other names and the split in manifest.json"),
         (
             {**written, "files": {each: one for each, one in written["files"].items() if each != name}},
-            "is missing or is not named by manifest.json",
+            f"{name} is not named by manifest.json",
         ),
-        (
-            {**written, "files": {**written["files"], f"data/{other.name}": record}},
-            "is missing or is not named by manifest.json",
-        ),
+        ({**written, "files": {**written["files"], f"data/{other.name}": record}}, f"data/{other.name} is missing"),
+        ({**written, "files": {}}, f"{name} is not named by manifest.json"),
     ):
         manifest.write_text(json.dumps(changed), encoding="utf-8")
         said = refusal(new, since="old")
@@ -302,3 +302,41 @@ def test_what_cannot_be_written_or_compared_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert install_hint("parquet") in refusal(new)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "odd", "old"]
+
+
+def test_a_damaged_manifest_is_refused_in_one_line_whatever_is_missing_or_of_another_type(tmp_path: Path) -> None:
+    write(tmp_path / "old", [stored(number) for number in range(1, 20)])
+    manifest = tmp_path / "old" / "manifest.json"
+    written = json.loads(manifest.read_text(encoding="utf-8"))
+    name = min(each for each in written["files"] if each.startswith("data/"))
+    record = written["files"][name]
+
+    def edited(changed: dict[str, object]) -> dict[str, object]:
+        return {**written, "files": {**written["files"], name: changed}}
+
+    values: tuple[object, ...] = (None, True, 1.5, "x", [1], {"x": 1}, {name: {}}, {name: None})
+    damaged = [{**written, key: value} for key in ("split", "texts", "bytes", "files") for value in values]
+    damaged += [{**written, "layout": value} for value in values if value is not True]
+    damaged += [{**written, "store": value} for value in values if value is not None]
+    damaged += [{each: one for each, one in written.items() if each != key} for key in READ_AGAIN]
+    damaged += [edited({**record, key: value}) for key in record for value in values]
+    damaged += [edited({each: one for each, one in record.items() if each != key}) for key in record]
+    for changed in damaged:
+        manifest.write_text(json.dumps(changed), encoding="utf-8")
+        with pytest.raises(UsageError) as raised:
+            PreviousRelease.read(tmp_path / "old", "one")
+        assert str(raised.value).startswith(f"{tmp_path / 'old'}"), changed
+        assert "\n" not in str(raised.value)
+
+    for changed, fault in (
+        ({key: value for key, value in written.items() if key != "store"}, '"store" is missing'),
+        ({**written, "texts": True}, '"texts" has to be a whole number'),
+        ({**written, "store": 5}, '"store" has to be a text or null'),
+        (edited({**record, "rows": None}), f'the record of {name} in "files" has no number of rows'),
+    ):
+        manifest.write_text(json.dumps(changed), encoding="utf-8")
+        with pytest.raises(UsageError) as raised:
+            PreviousRelease.read(tmp_path / "old", "one")
+        assert str(raised.value) == f"{manifest}: is damaged: {fault}; get that release again"
+    manifest.write_text(json.dumps({key: written[key] for key in READ_AGAIN}), encoding="utf-8")
+    assert PreviousRelease.read(tmp_path / "old", "one").manifest["texts"] == 19

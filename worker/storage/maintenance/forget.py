@@ -1,9 +1,8 @@
 """Forgets a page, an article or a whole host for good: everything that the store holds of it is deleted.
 
-A tombstone keeps it from being fetched, imported or stored again (`queue.hosts`). Everything happens in small
-transactions beside a running daemon, in an order that an interruption does not spoil: first the tombstones, so that
-nothing new comes in; then the queue and the raw pages, so that no worker holds it; then the articles. The same request,
-made again, does what is left.
+A tombstone keeps it from being fetched, imported or stored again (`queue.hosts`). It happens in small transactions
+beside a running daemon, in an order that no interruption spoils: first the tombstones, so that nothing new comes in;
+then the queue and raw pages, so that no worker holds it; then the articles. The same request again does the rest.
 """
 
 from __future__ import annotations
@@ -168,9 +167,8 @@ def _lift(connection: Connection, request: ForgetRequest, *, now: datetime) -> d
     candidates = connection.execute(select(FORGOTTEN.c.candidate_id).where(of_request).distinct()).scalars().all()
     # That an article was removed stays true, and the next release has to say so.
     connection.execute(delete(FORGOTTEN).where(of_request, FORGOTTEN.c.key.not_like("article %")))
-    for each in candidates:
-        if each is not None:
-            add_events(connection, each, [HistoryEvent(at=now, what="lifted", detail="it may be found again")])
+    for each in filter(None, candidates):
+        add_events(connection, each, [HistoryEvent(at=now, what="lifted", detail="it may be found again")])
     at: datetime = known[0].at
     return at
 
@@ -308,8 +306,8 @@ def _begin(connection: Connection, request: ForgetRequest, selection: ForgetSele
     urls = {url for url in {request.target, *selection.urls} if not (url.startswith("seed:") or url.isdigit())}
     keys = request.keys() if request.is_host else set[str]().union(*map(hosts.address_keys, urls))
     only = next(iter(selection.candidates)) if len(selection.candidates) == 1 else None
-    keyed = dict.fromkeys(keys, only)
-    add_tombstones(connection, keyed, request=selection.request, reason=request.reason, at=now)
+    add_tombstones(connection, dict.fromkeys(keys, only), request=selection.request, reason=request.reason, at=now)
+    _clear_urls(connection, selection.urls)  # the next steps delete what the URLs are found by after an interruption
     if is_sqlite(connection) and (selection.candidates or selection.articles or request.is_host):
         _mark_unwritten(connection)
 
@@ -359,13 +357,19 @@ def _clear_traces(
     connection: Connection, request: ForgetRequest, selection: ForgetSelection, ids: Sequence[int]
 ) -> None:
     """Delete what other tables hold of the addresses, and what verdicts on other articles say about these."""
-    for column in (MARKS.c.low, MARKS.c.high, MOVES.c.url, MOVES.c.target):
-        for some in batched(sorted(selection.urls), URLS_AT_ONCE):
-            connection.execute(delete(column.table).where(column.in_(some)))
+    _clear_urls(connection, selection.urls)
     if request.is_host:
         _clear_host(connection, request.target)
-    if ids:
-        _strip_notes(connection, set(ids))
+    of_request = (FORGOTTEN.c.request == selection.request, FORGOTTEN.c.key.like("article %"))
+    keys = connection.execute(select(FORGOTTEN.c.key).where(*of_request)).scalars()
+    if removed := {*ids, *(int(key.split()[1]) for key in keys)}:  # an interrupted request removed some before
+        _strip_notes(connection, removed)
+
+
+def _clear_urls(connection: Connection, urls: Iterable[str]) -> None:
+    for column in (MARKS.c.low, MARKS.c.high, MOVES.c.url, MOVES.c.target):
+        for some in batched(sorted(urls), URLS_AT_ONCE):
+            connection.execute(delete(column.table).where(column.in_(some)))
 
 
 def _clear_host(connection: Connection, host: str) -> None:

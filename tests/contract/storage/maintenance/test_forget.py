@@ -27,6 +27,7 @@ from tests.contract.storage.factories import (
 from worker.errors import NotFoundError
 from worker.models import Kind, Outcome, PreparedSeed, State
 from worker.models import Text as GivenText
+from worker.storage.db.database import Database
 from worker.storage.db.schema import METADATA
 from worker.storage.maintenance.forget import ForgetReport, ForgetRequest
 from worker.storage.queue.hosts import FORGOTTEN
@@ -250,3 +251,38 @@ def test_what_an_interrupted_request_left_is_reported_and_done_by_the_next_one(s
     (problem,) = store.reader.audit().problems
 
     assert problem == "1 articles that were forgotten, but are still there: run `forget` again (ids 1)"
+
+
+def test_a_request_that_ends_anywhere_is_completed_by_the_same_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, steps, left = Database.write, 0, iter(range(0))
+
+    def fail(database: Database, *args: object, **options: object) -> object:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return write(database, *args, **options)  # type: ignore[arg-type]
+
+    while True:
+        url = f"https://a{steps}.example/nguyen-van"
+        take_in(store, url, f"một hai {steps} {SECRET}", now=LATER)
+        take_in(store, f"https://b{steps}.example/1", f"một hai {steps} ba", now=LATER)
+        store.hosts.save_redirect(f"{url}?old", url)
+        store.hosts.save_redirect(f"https://b{steps}.example/2", url)
+        newest = max(head.id for head in store.reader.heads())
+        store.review.mark(newest - 1, newest, decided="same", judge=judge, now=LATER)
+        left = iter(range(steps))
+        with monkeypatch.context() as patched:
+            patched.setattr(Database, "write", fail)
+            try:
+                store.review.forget(ForgetRequest(target=url, reason="r"), judge=judge, now=LATER)
+            except KeyboardInterrupt:
+                ended = False
+            else:
+                ended = True
+        forget(store, url)
+        assert not [value for value in values(store) if SECRET in value or "nguyen-van" in value], steps
+        if ended:
+            break
+        steps += 1
+    assert steps >= 3
