@@ -168,9 +168,9 @@ def test_bad_lines_of_any_list_are_named_and_counted_and_the_good_ones_taken(
     assert counts == {"-": (1, 5), "rows.jsonl": (1, 2), "list.txt": (1, 1)}
     assert (ended.status, done["refused"]) == (1, 8)
     for named in (
-        f"standard-input.txt:3: www.mot.example {'x' * 64}…: no web address; write it with http:// or https://",
-        "standard-input.txt:6: https://: a link that is no web address",
-        "standard-input.txt:7: https://mot.example/: a link to a front page",
+        f"standard input, line 3: www.mot.example {'x' * 64}…: no web address; write it with http:// or https://",
+        "standard input, line 6: https://: a link that is no web address",
+        "standard input, line 7: https://mot.example/: a link to a front page",
         "list.txt:2: mot.example/x: no web address",
         "rows.jsonl:2: the line holds a list, not an object",
         "rows.jsonl:3: ",

@@ -144,12 +144,13 @@ def spooled_input() -> Iterator[Path]:
     import tempfile
 
     from worker.files.atomic import private_folder
+    from worker.sources.files.inputs import STANDARD_INPUT
 
     if sys.stdin.isatty():
         print_note("corpus-worker: reading from the terminal; Ctrl-D ends the input")
     head = sys.stdin.buffer.read(_HEAD_BYTES)
     with private_folder(Path(tempfile.gettempdir())) as folder:
-        path = folder / f"standard-input{_ending_of(head)}"
+        path = folder / f"{STANDARD_INPUT}{_ending_of(head)}"
         with path.open("xb") as file:
             file.write(head)
             shutil.copyfileobj(sys.stdin.buffer, file)

@@ -233,6 +233,7 @@ async def _extract(settings: Settings, target: str, standard_input: Path, *, for
 
 def _as_standard_input(preview: ExtractPreview, spooled: Path) -> ExtractPreview:
     """Return the preview with `-` for the file that standard input was saved to."""
+    from worker.sources.files.inputs import name_standard_input
     from worker.urls import file_url
 
     found, place = preview.explanation, file_url(spooled)
@@ -240,7 +241,7 @@ def _as_standard_input(preview: ExtractPreview, spooled: Path) -> ExtractPreview
         article = replace(article, url=_STANDARD_INPUT, canonical_url=_STANDARD_INPUT)
     elif article and article.canonical_url == place:
         article = replace(article, canonical_url=_STANDARD_INPUT)
-    message = found.message.replace(str(spooled), "standard input")
+    message = name_standard_input(found.message, spooled)
     found = replace(found, article=article, message=message)
     return replace(preview, place=preview.place.replace(str(spooled), "-"), explanation=found)
 

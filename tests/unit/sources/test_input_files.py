@@ -312,3 +312,18 @@ def test_a_url_list_in_a_folder_of_texts_is_reported_and_skipped(tmp_path: Path)
 
     assert [candidate.title for candidate in discovery.candidates] == ["Tựa"]
     assert 'a list of URLs, not an article; give the file by itself, or set kind = "urls"' in discovery.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["files", "urls"])
+def test_standard_input_is_named_and_not_the_file_it_was_saved_to(tmp_path: Path, kind: str) -> None:
+    saved = tmp_path / ".corpus-worker-0123" / ("standard-input.jsonl" if kind == "files" else "standard-input.txt")
+    saved.parent.mkdir()
+    good = json.dumps({"url": "https://a.example/1", "text": "x"}) if kind == "files" else "https://a.example/1"
+    saved.write_text(f"{good}\nbad line\n", encoding="utf-8")
+
+    (found,) = read_inputs(saved, Source(name="files", kind=kind, url=str(saved)), now=NOW, max_bytes=1_000)
+
+    assert [each.reference for each in found.candidates] == [
+        "standard input, line 1" if kind == "files" else "standard input"
+    ]
+    assert [note.partition(":")[0] for note in found.notes] == ["standard input, line 2"]

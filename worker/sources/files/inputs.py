@@ -7,7 +7,9 @@ be read is reported with file and line, and reading continues.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from errno import EINVAL
 from itertools import islice
@@ -16,11 +18,13 @@ from types import MappingProxyType
 
 from worker.dates.parsing import source_zone
 from worker.errors import SourceError
+from worker.files.atomic import PREFIX
 from worker.files.reading import note_progress
 from worker.models import Candidate, Discovery, Source
 from worker.sources.files.article_files import InputContext, InputProblem, read_html, read_json_lines, read_text
 from worker.sources.files.url_list import is_file_of_urls, read_url_list
 from worker.sources.files.warc import read_warc
+from worker.urls import file_url
 
 # Candidates yielded at a time: they carry their content, so a batch of the largest pages must fit into memory.
 BATCH = 100
@@ -37,6 +41,8 @@ READERS: Mapping[str, FileReader] = MappingProxyType(
         ".arc.gz": read_warc,
     }
 )
+STANDARD_INPUT = "standard-input"
+"""The name, without its ending, of the file that standard input is saved to."""
 _ARCHIVES = frozenset({".warc", ".warc.gz", ".arc", ".arc.gz"})
 
 
@@ -48,6 +54,11 @@ def read_inputs(path: Path, source: Source, /, *, now: datetime, max_bytes: int)
     source limits the pages taken from archives. If the kind of the source is `urls`, every file is read as a list of
     URLs, whatever its name. Raises SourceError at once if the path does not exist or is a file of unknown kind.
     """
+    found = _read(path, source, now=now, max_bytes=max_bytes)
+    return _from_standard_input(found, path) if _is_standard_input(path) else found
+
+
+def _read(path: Path, source: Source, *, now: datetime, max_bytes: int) -> Iterator[Discovery]:
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder; check the path")
     if source.kind == "urls":
@@ -61,6 +72,31 @@ def read_inputs(path: Path, source: Source, /, *, now: datetime, max_bytes: int)
         source=source.name, now=now, max_bytes=max_bytes, sites=source.options.sites, zone=source_zone(source)
     )
     return _batches(_contents(files, context), path)
+
+
+def _is_standard_input(path: Path) -> bool:
+    """Return whether this is the private file that standard input was saved to (`cli.base.spooled_input`)."""
+    return path.name.partition(".")[0] == STANDARD_INPUT and path.parent.name.startswith(PREFIX)
+
+
+def name_standard_input(text: str, path: Path) -> str:
+    """Name standard input in a message instead of the file that it was saved to, which is deleted at the end."""
+    return _name_lines(text, path).replace(str(path), "standard input")
+
+
+def _name_lines(text: str, path: Path) -> str:
+    named = text.replace(file_url(path), "standard input")
+    return re.sub(re.escape(str(path)) + r":(\d+)", r"standard input, line \1", named)
+
+
+def _from_standard_input(found: Iterator[Discovery], path: Path) -> Iterator[Discovery]:
+    try:
+        for each in found:
+            candidates = tuple(replace(one, reference=_name_lines(one.reference, path)) for one in each.candidates)
+            notes = tuple(name_standard_input(note, path) for note in each.notes)
+            yield replace(each, candidates=candidates, notes=notes)
+    except SourceError as exc:
+        raise SourceError(name_standard_input(str(exc), path)) from None
 
 
 def _url_lists(path: Path, source: Source, *, now: datetime) -> Iterator[Discovery]:
