@@ -192,8 +192,16 @@ async def open_app(
         fetcher = inner if meter is None else InstrumentedFetcher(inner=inner, meter=meter, clock=SystemClock())
         judge = Deduper(settings.dedupe, await offload(store.reader.weights))
         await offload(store.save_first_terms, judge.terms)
-        parts = AppParts(store=store, offload=offload, ledger=store.ledger, fetcher=fetcher, deduper=judge, meter=meter)
-        async with build_app(settings, replace(parts, extractor=extractor), observer) as app:
+        parts = AppParts(
+            store=store,
+            offload=offload,
+            ledger=store.ledger,
+            fetcher=fetcher,
+            deduper=judge,
+            meter=meter,
+            extractor=extractor,
+        )
+        async with build_app(settings, parts, observer) as app:
             yield replace(app, backfill=BackfillDeps(registry=store.backfills, fetcher=inner))
 
 

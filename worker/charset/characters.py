@@ -310,7 +310,7 @@ def one_line(text: str) -> str:
 def flat_length(text: str) -> int:
     """Return the length of `one_line`, in half its time."""
     # In a printable text there is no blank but U+0020.
-    return len(text.strip()) if text.isprintable() and "  " not in text else len(" ".join(text.split()))
+    return len(text.strip() if text.isprintable() and "  " not in text else one_line(text))
 
 
 def shortened(text: str, size: int) -> str:

@@ -20,6 +20,8 @@ from worker.errors import UsageError
 from worker.models.base import dataclass
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from worker.config.schema import Settings
 
 
@@ -174,6 +176,11 @@ def _ending_of(head: bytes) -> str:
         found = f"{kind.value}, compressed" if compressed else kind.value
         raise UsageError(f"standard input: found {found}; expected addresses (one a line), JSON Lines or a page")
     return endings[kind] + (".gz" if compressed else "")
+
+
+def json_time(when: datetime | None) -> str | None:
+    """Return a time as it is written in JSON, None for an unknown one."""
+    return when.isoformat() if when else None
 
 
 def print_json(value: object) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import CommonOptions, examples, options, print_json, print_note, run_until_signal
+from worker.cli.base import CommonOptions, examples, json_time, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def search_record(hit: SearchHit) -> dict[str, object]:
         "title": "".join(piece.text for piece in hit.title),
         "snippet": "".join(f"**{piece.text}**" if piece.is_hit else piece.text for piece in hit.snippet),
         "source": hit.source,
-        "published_at": hit.published_at.isoformat() if hit.published_at else None,
+        "published_at": json_time(hit.published_at),
     }
 
 

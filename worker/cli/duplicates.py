@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note
+from worker.cli.base import SILENT, CommonOptions, examples, json_time, options, print_json, print_note
 from worker.errors import UsageError, install_hint
 from worker.models.browsing import UNDONE
 
@@ -70,11 +70,11 @@ def duplicate_record(link: DuplicateLink) -> dict[str, object]:
         "url": link.url,
         "source": link.source,
         "fetched_at": link.fetched_at.isoformat(),
-        "published_at": _iso(link.published_at),
+        "published_at": json_time(link.published_at),
         "duplicate_of": link.duplicate_of,
         "duplicate_of_url": link.duplicate_of_url,
-        "duplicate_of_fetched_at": _iso(link.duplicate_of_fetched_at),
-        "duplicate_of_published_at": _iso(link.duplicate_of_published_at),
+        "duplicate_of_fetched_at": json_time(link.duplicate_of_fetched_at),
+        "duplicate_of_published_at": json_time(link.duplicate_of_published_at),
         "first_host": link.first_host,
         "relation": link.relation.value,
         "jaccard": round(link.jaccard, 4),
@@ -82,10 +82,6 @@ def duplicate_record(link: DuplicateLink) -> dict[str, object]:
         "probability": None if link.probability is None else round(link.probability, 4),
         "shared_words": link.shared_words,
     }
-
-
-def _iso(when: datetime | None) -> str | None:
-    return when.isoformat() if when else None
 
 
 def _format_times(published_at: datetime | None, fetched_at: datetime | None) -> str:

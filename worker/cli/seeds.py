@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note, run_until_signal
+from worker.cli.base import (
+    SILENT,
+    CommonOptions,
+    examples,
+    json_time,
+    options,
+    print_json,
+    print_note,
+    run_until_signal,
+)
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,7 +145,7 @@ def _row_record(article: Article) -> dict[str, object]:
     return {
         "url": article.url,
         "title": article.title,
-        "published_at": article.published_at.isoformat() if article.published_at else None,
+        "published_at": json_time(article.published_at),
         "id": article.external_id,
         "language": article.language,
         "words": article.words,

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from worker.cli.base import json_time
 from worker.cli.render.tables import STATE_ORDER, FittingTable, corpus_equation, format_time, poll_record
 from worker.config.load import mask_url
 from worker.config.schema import Settings
@@ -68,7 +69,7 @@ def _backfill_record(backfill: BackfillStatus) -> dict[str, object]:
     """Return an unfinished backfill as JSON values."""
     state = backfill.state
     return {
-        "begun_at": _iso(state.begun_at),
+        "begun_at": json_time(state.begun_at),
         "worker": backfill.worker,
         "looked": state.looked,
         "waiting": state.waiting,
@@ -85,19 +86,19 @@ def _source_record(source: SourceStats) -> dict[str, object]:
         **poll_record(source.state),
         "interval": format_duration(source.state.interval) if source.state.interval else None,
         "plan": learned.plan,
-        "failing_since": _iso(learned.failing_since),
+        "failing_since": json_time(learned.failing_since),
         "fault": learned.fault,
         "gaps": learned.gaps,
-        "gap_at": _iso(learned.gap_at),
+        "gap_at": json_time(learned.gap_at),
         "alarms": [] if source.paused else [_alarm_record(each) for each in learned.alarms],
         "paused": source.paused,
         "candidates": {state.value: count for state, count in source.counts.items()},
-        "newest_at": _iso(source.newest_at),
+        "newest_at": json_time(source.newest_at),
     }
 
 
 def _alarm_record(alarm: Alarm) -> dict[str, object]:
-    return {"what": alarm.what, "since": _iso(alarm.since), "detail": alarm.detail}
+    return {"what": alarm.what, "since": json_time(alarm.since), "detail": alarm.detail}
 
 
 def render_status(
@@ -273,7 +274,3 @@ def _warnings(source: SourceStats, *, now: datetime) -> list[str]:
 def _line(line: str, *, style: str = "") -> Text:
     """Return a line as text without markup, its control characters escaped."""
     return Text(escape(line), style=style)
-
-
-def _iso(when: datetime | None) -> str | None:
-    return when.isoformat() if when else None

@@ -18,7 +18,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.base import print_json
+from worker.cli.base import json_time, print_json
 from worker.config.types import format_duration
 from worker.logs import escape
 from worker.models import AuditReport, SourceState, State
@@ -242,9 +242,9 @@ def print_seed_files(files: Sequence[SeedFileRecord]) -> None:
 def poll_record(state: SourceState) -> dict[str, object]:
     """Return the state of a source's polls as JSON values."""
     return {
-        "polled_at": state.polled_at.isoformat() if state.polled_at else None,
-        "succeeded_at": state.succeeded_at.isoformat() if state.succeeded_at else None,
-        "due_at": state.due_at.isoformat() if state.due_at else None,
+        "polled_at": json_time(state.polled_at),
+        "succeeded_at": json_time(state.succeeded_at),
+        "due_at": json_time(state.due_at),
         "failures": state.failures,
         "error": state.error,
         "found": state.found,
@@ -326,7 +326,7 @@ def suggestion_record(proposal: SuggestedSource) -> dict[str, object]:
         "url": poll.url,
         "title": poll.title,
         "entries": len(poll.keys),
-        "newest": poll.newest.isoformat() if poll.newest else None,
+        "newest": json_time(poll.newest),
         "overlap": round(rated.overlap, 3),
         "share": round(poll.share, 3),
         "sample": proposal.sample,
@@ -384,7 +384,7 @@ def check_record(checked: CheckedSource) -> dict[str, object]:
         "url": result.source.url,
         "level": finding.level.value,
         "entries": result.entries,
-        "newest": result.newest.isoformat() if result.newest else None,
+        "newest": json_time(result.newest),
         "overlap": round(checked.overlap, 3),
         "other_sites": result.offsite,
         "detail": finding.detail,

@@ -268,27 +268,22 @@ _COLLECTIONS = frozenset({"collectionpage", "itemlist"})
 class ListingSigns:
     """The signs that a page is a listing.
 
-    `links` counts links as long as headlines, `cards` is from CardLayout, `score` is `listing_score`.
-    `linked_entries` counts the `article` elements whose heading is a link, `sibling_words` is from CardLayout.
-    `is_typed_article`: `og:type` is an article, and the title is also a heading.
+    `links` counts links as long as headlines, `linked_entries` the `article` elements whose heading is a link; `score`
+    is the `listing_score` of the features.
     """
 
     shares: TextShares
     links: int
-    cards: int
     linked_entries: int
-    sibling_words: int
-    is_home: bool
     is_collection: bool
     claims_article: bool
-    is_typed_article: bool
     features: ListingFeatures
     score: float
 
     @property
     def shows_list(self) -> bool:
         """Whether there is any sign of a list: without one, the score is not used."""
-        return self.cards > 0 or self.links >= _FEW_LINKS or self.shares.other_pages_share > _MUCH
+        return self.features.flow.cards > 0 or self.links >= _FEW_LINKS or self.shares.other_pages_share > _MUCH
 
 
 def may_be_listing(document: Document, shares: TextShares) -> bool:
@@ -301,29 +296,22 @@ def gather_listing_signs(
 ) -> ListingSigns:
     """Return the signs that a page is a listing; `own` are the blocks that do not announce other pages."""
     links = [link for link in density.links if _is_headline(link, density)]
-    flow = measure_card_layout(density, own)
     address = _page_address(document)
-    home, has_title_heading = _is_home(address), _has_title_heading(document)
-    has_article_type = document.meta_value("og:type").lower().startswith("article")
     features = ListingFeatures(
-        flow=flow,
+        flow=measure_card_layout(density, own),
         other_pages_share=shares.other_pages_share,
         prices=len(_PRICE.findall(_text_of(document))),
-        is_home=home,
+        is_home=_is_home(address),
         address=address_shape(address),
-        has_article_type=has_article_type,
-        has_title_heading=has_title_heading,
+        has_article_type=document.meta_value("og:type").lower().startswith("article"),
+        has_title_heading=_has_title_heading(document),
     )
     return ListingSigns(
         shares=shares,
         links=len(links),
-        cards=flow.cards,
         linked_entries=sum(1 for element in density.elements if element.tag == "article" and _is_headed(element)),
-        sibling_words=flow.sibling_words,
-        is_home=home,
         is_collection=not _COLLECTIONS.isdisjoint(document.json_ld.types),
         claims_article=document.claims_article,
-        is_typed_article=has_article_type and has_title_heading,
         features=features,
         score=listing_score(features),
     )
@@ -337,20 +325,21 @@ def reject_listing(signs: ListingSigns) -> None:
 
 def _listing_kind(signs: ListingSigns) -> str:
     """Return which kind of listing a page is, an empty string for an article."""
-    shares = signs.shares
+    shares, features = signs.shares, signs.features
     threshold = _DECLARED_THRESHOLD if signs.claims_article else LISTING_THRESHOLD
     if signs.shows_list and signs.score > threshold:
-        return "a home page" if signs.is_home else "a listing page"
+        return "a home page" if features.is_home else "a listing page"
     many = shares.teaser_count >= _MANY_TEASERS or shares.links > _MANY_LINKED_CHARS
     if many and shares.other_pages_share > _MOSTLY and shares.prose < _SCRAP_CHARS:
         # Templates of listing pages copy the declarations of articles; such a page has hardly any text of its own.
         return "a listing page"
-    if signs.claims_article or signs.is_typed_article:
+    if signs.claims_article or (features.has_article_type and features.has_title_heading):
         return ""
     if signs.is_collection and signs.links >= _LINKS:
         return "a collection by its own word"
     # Headlines in `article` elements, each with its lead beside it, read like running text.
-    return "a listing page" if signs.linked_entries >= _MANY_ENTRIES and signs.sibling_words < _FEW_WORDS else ""
+    is_list = signs.linked_entries >= _MANY_ENTRIES and features.flow.sibling_words < _FEW_WORDS
+    return "a listing page" if is_list else ""
 
 
 def _is_headline(link: HtmlElement, density: TextDensity) -> bool:

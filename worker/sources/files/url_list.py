@@ -38,9 +38,13 @@ def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
     kind = sniff_content(body)
     if kind not in {ContentKind.URLS, ContentKind.TEXT, ContentKind.EMPTY}:
         raise SourceError(f"{page.url}: this is {kind.value}, not a list of URLs; write one URL a line as plain text")
-    lines = (_urls_of_table if _TABLE.search(urlsplit(page.url).path) else _links_of_text)(decode_plain(body))
+    is_table = _TABLE.search(urlsplit(page.url).path) is not None
+    lines = (_urls_of_table if is_table else _urls_of_text)(decode_plain(body))
     name = urls.local_path(page.url) if page.url.startswith("file:") else page.url
-    entries = (_entry(f"{name}:{number}: {_shortened(line)}", link) for number, line, link in lines)
+    entries = (
+        Entry(link=word, place=f"{name}:{number}: {_shortened(line)}", problem=_problem(line, word, is_table=is_table))
+        for number, line, word in lines
+    )
     from_operator = page.url.startswith("file:")
     policy = replace(link_policy(source, page.url, page.final_url), follow_others=True, from_operator=from_operator)
     found = build_discovery(entries, page=page, source=source, policy=policy, now=now)
@@ -95,16 +99,11 @@ def _urls_of_text(text: str) -> Iterator[tuple[int, str, str]]:
         yield number, line, word if _is_web(word) else ""
 
 
-def _links_of_text(text: str) -> Iterator[tuple[int, str, str | None]]:
-    """Yield the same as `_urls_of_text`, but None for a URL with more behind it than a tab and other fields."""
-    for number, line, word in _urls_of_text(text):
-        yield number, line, None if word and line.partition("\t")[0].strip() != word else word
-
-
-def _entry(place: str, link: str | None) -> Entry:
-    if link is None:
-        return Entry(link="", place=place, problem=_MORE)
-    return Entry(link=link, place=place, problem="" if link else _NO_SCHEME)
+def _problem(line: str, word: str, *, is_table: bool) -> str:
+    """Return why a line gives no address; in a text only a tab with other fields may follow the address."""
+    if not word:
+        return _NO_SCHEME
+    return "" if is_table or line.partition("\t")[0].strip() == word else _MORE
 
 
 def lines_of_list(text: str) -> Iterator[tuple[int, str]]:
