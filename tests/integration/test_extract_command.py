@@ -172,7 +172,7 @@ def test_bad_lines_of_any_list_are_named_and_counted_and_the_good_ones_taken(
         "standard input, line 6: https://: a link that is no web address",
         "standard input, line 7: https://mot.example/: a link to a front page",
         "list.txt:2: mot.example/x: no web address",
-        "rows.jsonl:2: the line holds a list, not an object",
+        "rows.jsonl:2: the line holds an array, not an object",
         "rows.jsonl:3: ",
     ):
         assert named in ended.err

@@ -57,7 +57,7 @@ def test_seeds_of_any_form_are_imported_listed_and_removed(tmp_path: Path) -> No
     assert empty == 1
     counts = ("found", "imported", "known", "refused", "files_read", "files_unchanged")
     assert [imported[name] for name in counts] == [8, 6, 1, 1, 3, 0]
-    assert imported["problems"] == ["seeds/hai.jsonl#4: no text in this row"]
+    assert imported["problems"] == ["seeds/hai.jsonl, line 4: no text in this row"]
     assert [again[name] for name in counts] == [8, 0, 7, 1, 0, 3]
     assert [(file["name"], file["rows"], file["imported"], file["refused"]) for file in listed] == [
         ("seeds", 1, 1, 0),

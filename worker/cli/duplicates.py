@@ -118,14 +118,20 @@ def print_duplicates(links: Iterable[DuplicateLink]) -> int:
 @click.option("--same", is_flag=True, help="Both are the same item; one text is exported.")
 @click.option("--different", is_flag=True, help="They are two items; both texts are exported.")
 @click.option("--undo", is_flag=True, help="Take back what was said of both; the judge decides again.")
-@click.option("--original", type=_ID, metavar="ID", help="This article is the original; its cluster exports it.")
+@click.option(
+    "--original",
+    type=_ID,
+    metavar="ID",
+    help="This article, by its id in `why`, is the original: the newest version of its page is exported.",
+)
 @options
 def mark(
     common: CommonOptions, ids: tuple[int, ...], same: bool, different: bool, undo: bool, original: int | None
 ) -> None:
     """Mark articles as the same, different or the original.
 
-    Give two ids with --same, --different or --undo, or one with --original. A mark overrides the judge.
+    Give two ids of articles, as `why` shows them, with --same, --different or --undo, or one with --original. A mark
+    overrides the judge.
     """
     from worker.runs import reprocess
 
@@ -177,7 +183,9 @@ def _print_changes(ids: tuple[int, ...], decided: str, moved: tuple[Rejudged, ..
 
     out = console()
     if decided == "original":
-        out.print(f"remembered: article {ids[0]} is the original")
+        exported = next((each.id for each in moved if each.new_head), ids[0])
+        newest = f"; exported is the newest version of its page, article {exported}" if exported != ids[0] else ""
+        out.print(f"remembered: article {ids[0]} is the original{newest}")
     else:
         said = {"same": "are the same item", "different": "are different items", UNDONE: "are not marked any more"}
         out.print(f"remembered: articles {ids[0]} and {ids[1]} {said[decided]}")
@@ -259,7 +267,8 @@ def _print_fit(fitted: FitReport, *, dry_run: bool) -> None:
     from worker.cli.render.tables import console
 
     out = console()
-    out.print(f"{fitted.same + fitted.different} marks: {fitted.same} the same, {fitted.different} different")
+    unused = f"; {fitted.unused} more do not count, as their texts share no words" if fitted.unused else ""
+    out.print(f"{fitted.same + fitted.different} marks: {fitted.same} the same, {fitted.different} different{unused}")
     for name, score in (("shipped weights", fitted.before), ("fitted, on marks left out", fitted.after)):
         out.print(f"  {name:<26} {score.wrong} wrong, mean log loss {score.loss:.3f}")
     moved = {name: factor for name, factor in fitted.factors.items() if abs(factor - 1.0) >= _MIN_FACTOR_CHANGE}

@@ -347,7 +347,9 @@ def _format_published(article: Article) -> str:
 
 
 def _format_time(when: datetime | None) -> str:
-    return when.isoformat() if when else "unknown"
+    from worker.models.records import format_utc
+
+    return format_utc(when) if when else "unknown"
 
 
 def _print_explanation(preview: ExtractPreview) -> None:

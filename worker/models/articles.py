@@ -225,7 +225,8 @@ class Seed:
     `name` is the file's name, with the number of the `row` where it has several. `raw` is the text as it is there, and
     `sha256` the hash of its bytes, by which a seed is known again. A text file has its title in the first line; the
     fields below `row` are those of a table. `fingerprint` is one that came with the row, and is of `raw`; `page` is set
-    where the article has yet to be extracted. `problem` says what was left out of the row.
+    where the article has yet to be extracted. `problem` says what was left out of the row, and `place` names the row in
+    messages: the line of a text, the row of Parquet.
     """
 
     name: str
@@ -240,6 +241,7 @@ class Seed:
     fingerprint: Fingerprint | None = None
     page: Page | None = None
     problem: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

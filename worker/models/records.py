@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.models.articles import Article
@@ -374,24 +374,30 @@ GAP_SHOWN_FOR: Final = timedelta(days=7)
 """How long a gap between two polls is reported: long enough for someone who looks at `status` once a week."""
 
 
-def source_warnings(source: SourceStats, *, now: datetime, moment: Callable[[datetime], str]) -> list[Alarm]:
+def format_utc(when: datetime) -> str:
+    """Return a time as all messages, tables and web pages show it: in UTC, to the second."""
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def source_warnings(source: SourceStats, *, now: datetime) -> list[Alarm]:
     """Return a sentence for each problem of a source, in `detail`: failed polls, recent gaps, drift of its articles.
 
-    The list is empty for a healthy or paused source. `moment` formats a time for display.
+    The list is empty for a healthy or paused source.
     """
     if source.paused:
         return []
     state, learned, found = source.state, source.state.learned, []
     if state.error:
         since = learned.failing_since or state.succeeded_at
-        when = f"since {moment(since)}" if since else "from the first poll on"
+        when = f"since {format_utc(since)}" if since else "from the first poll on"
         text = f"{_counted(state.failures, 'failed poll')} {when}: {state.error}"
         found.append(Alarm(what="polls", since=since or now, detail=text))
     if learned.gap_at and now - learned.gap_at < GAP_SHOWN_FOR:
-        text = f"{_counted(learned.gaps, 'gap')}, the last at {moment(learned.gap_at)}: items may have been missed"
+        text = f"{_counted(learned.gaps, 'gap')}, the last at {format_utc(learned.gap_at)}: items may have been missed"
         found.append(Alarm(what="gap", since=learned.gap_at, detail=text))
     return found + [
-        replace(alarm, detail=f"{alarm.what} since {moment(alarm.since)}: {alarm.detail}") for alarm in learned.alarms
+        replace(alarm, detail=f"{alarm.what} since {format_utc(alarm.since)}: {alarm.detail}")
+        for alarm in learned.alarms
     ]
 
 

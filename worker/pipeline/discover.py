@@ -54,7 +54,7 @@ class Discoverer:
         try:
             async with asyncio.timeout(within):
                 await self._require_not_forgotten(source)
-                result = await self._read(_with_read_at(source, state), state, batch="")
+                result = await self._read(_with_read_at(source, state), state, PollProgress(), batch="")
                 await self._fill_gap(source, state, result.progress)
         except (StoreError, MachineError):
             raise
@@ -96,15 +96,17 @@ class Discoverer:
 
         A page that is itself an article is fetched again even if it is known. Raises StoreError.
         """
+        progress = PollProgress()
         try:
             await self._require_not_forgotten(source)
-            report = (await self._read(source, SourceState(name=source.name), batch=batch)).report(source)
+            reading = await self._read(source, SourceState(name=source.name), progress, batch=batch)
+            report = reading.report(source)
         except StoreError:
             raise
         except FetchError as exc:
             report = await self._unread(source, exc, batch=batch)
         except WorkerError as exc:
-            report = SourceReport(source=source.name, error=str(exc))
+            report = replace(progress.report(source), error=str(exc))  # with the counts of what was read until then
         log_report(source, report)
         return report
 
@@ -129,9 +131,8 @@ class Discoverer:
             if due_at is not None:
                 await self._stages.offload(self._stages.ledger.replan, source.name, plan=plan_of(source), due_at=due_at)
 
-    async def _read(self, source: Source, state: SourceState, *, batch: str) -> SourceReading:
+    async def _read(self, source: Source, state: SourceState, progress: PollProgress, *, batch: str) -> SourceReading:
         """Fetch a source, walk its pages and enqueue what they list; a local source is read from its files."""
-        progress = PollProgress()
         if is_local(source):
             await self._read_local(source, batch, progress)
             progress.require_something(source)

@@ -197,7 +197,7 @@ def preview_seeds(paths: Iterable[str], reader: SeedReader, *, clean: Clean, sho
             continue
         files[file.name] = count_rows(file)
         first = take(read_seed_file(reader, file))
-        problems += [describe_problem(each) for each in problems_in(first, file)][:_MAX_SHOWN]
+        problems += [describe_problem(each) for each in problems_in(first)][:_MAX_SHOWN]
         texts = [each for each in first if isinstance(each, Seed) and not each.page]
         made = prepare(texts, clean=clean, now=reader.now) if len(articles) < shown else []
         articles += [each.article for each in made if isinstance(each, PreparedSeed)][: shown - len(articles)]

@@ -224,7 +224,7 @@ class _FileImport:
 
     async def _begin(self, items: Sequence[Seed | InputProblem]) -> _Chunk:
         """Look up which seeds of a chunk are known, and start to prepare the others."""
-        for problem in problems_in(items, self._file):
+        for problem in problems_in(items):
             self._note(problem)
         lost = sum(each.lost for each in items if isinstance(each, InputProblem))
         seeds = [each for each in items if isinstance(each, Seed)]

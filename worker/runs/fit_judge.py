@@ -47,7 +47,8 @@ class ChangedPair:
 class FitReport:
     """The result of fitting.
 
-    `same` and `different` count the marked pairs. `before` and `after` are cross-validated scores, that is, on pairs
+    `same` and `different` count the marked pairs; `unused` are those whose texts share no words, about which the model
+    does not decide. `before` and `after` are cross-validated scores, that is, on pairs
     not used for fitting. `shift` and `factors` are the changes of the bias and of the weights. `compared` counts the
     stored pairs that were judged again with the fitted weights, and `changed` lists those decided otherwise.
     """
@@ -55,6 +56,7 @@ class FitReport:
     applied: bool
     same: int
     different: int
+    unused: int
     before: FitScore
     after: FitScore
     shift: float
@@ -75,16 +77,18 @@ def fit_judge(settings: Settings, *, dry_run: bool, force: bool = False) -> FitR
     """
     model = shipped_model()
     with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
-        made = (
+        made = [
             marked_pair(one, other, same=decided == "same", model=model)
             for one, other, decided in store.reader.marked_pairs()
-        )
+        ]
         pairs: list[MarkedPair] = [each for each in made if each is not None]
-        same = sum(each.one_item for each in pairs)
+        same, unused = sum(each.one_item for each in pairs), len(made) - len(pairs)
         if len(pairs) < MIN_MARKS or same in (0, len(pairs)):
+            without = f" ({unused} more do not count: their texts share no words)" if unused else ""
             raise StoreError(
-                f"{len(pairs)} marked pairs to learn from, {same} of them the same; at least {MIN_MARKS} are "
-                "needed, some of each kind: `corpus-worker duplicates review` lists pairs worth marking"
+                f"{len(pairs)} pairs marked as the same or different to learn from{without}, {same} of them the same; "
+                f"at least {MIN_MARKS} are needed, some of each kind: `corpus-worker duplicates review` lists pairs "
+                "worth marking"
             )
         before, after = cross_validate(model, pairs, merge_at=settings.dedupe.probability)
         learned = refit(model, pairs, fitted=SystemClock().now().date().isoformat())
@@ -98,6 +102,7 @@ def fit_judge(settings: Settings, *, dry_run: bool, force: bool = False) -> FitR
         applied=applied,
         same=same,
         different=len(pairs) - same,
+        unused=unused,
         before=before,
         after=after,
         shift=learned.shift,

@@ -141,11 +141,14 @@ def _require_known(store: Store, request: ForgetRequest, prefix: str, *, judge: 
         raise NotFoundError(f"{prefix}{exc}; nothing was forgotten") from None
 
 
-def lift(settings: Settings, requests: Sequence[ForgetRequest]) -> Iterator[tuple[str, datetime]]:
-    """Allow what was forgotten to be found again; yield each target and when it was forgotten. Raises NotFoundError."""
+def lift(settings: Settings, requests: Sequence[ForgetRequest]) -> list[tuple[str, datetime]]:
+    """Allow what was forgotten to be found again; return each target and when it was forgotten.
+
+    Raises NotFoundError if one of them was not; then nothing has changed.
+    """
     with open_store(settings.store.url, parameters=None, create=False) as store:
-        for request in requests:
-            yield request.target, store.review.lift(request, now=SystemClock().now())
+        times = store.review.lift(requests, now=SystemClock().now())
+    return [(request.target, since) for request, since in zip(requests, times, strict=True)]
 
 
 def _overwrite(store: Store) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def problems_of_sources(sources: Sequence[SourceStats], *, began: datetime, now:
     """
     polled = [source for source in sources if not source.paused]
     for source in polled:
-        for each in source_warnings(source, now=now, moment=_moment):
+        for each in source_warnings(source, now=now):
             what = {"polls": "dead", "gap": "gap"}.get(each.what, f"drift ({each.what})")
             age = now - each.since
             # A failure counts once it has lasted for a day, a gap for a day after it.
@@ -116,10 +116,6 @@ def problems_of_sources(sources: Sequence[SourceStats], *, began: datetime, now:
     usual = min((source.state.learned.publishing_stats.silence for source in polled), default=timedelta(0))
     if polled and now - newest >= max(DAY, SILENCE_FACTOR * usual):
         yield "no news", f"no new article for {format_rounded(now - newest)} from {len(polled)} sources"
-
-
-def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 class Notifier:

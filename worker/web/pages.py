@@ -22,7 +22,7 @@ from worker.config.types import format_age, format_countdown, format_duration, f
 from worker.logs import escape as visible
 from worker.models import Alarm, Health, State, StoreStats
 from worker.models.base import dataclass
-from worker.models.records import LOST, AlignedPassage, source_warnings
+from worker.models.records import LOST, AlignedPassage, format_utc, source_warnings
 
 # The plots of the overview: how candidates ended, in hours, days and weeks.
 
@@ -121,7 +121,7 @@ LOST_SHOWN_FOR: Final = timedelta(days=7)
 def warned(figures: StoreStats | None, *, now: datetime) -> dict[str, tuple[Alarm, ...]]:
     """Return the problems of each source."""
     sources = figures.sources if figures else ()
-    return {each.name: tuple(source_warnings(each, now=now, moment=moment)) for each in sources}
+    return {each.name: tuple(source_warnings(each, now=now)) for each in sources}
 
 
 def lost_by_day(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Counter[datetime]:
@@ -149,7 +149,7 @@ def daemon_alarms(daemon: str | None, figures: StoreStats | None, *, now: dateti
     if daemon:
         return ()
     polls = [each.state.polled_at for each in figures.sources if each.state.polled_at] if figures else []
-    last = f"The last poll was at {moment(max(polls))}. " if polls else ""
+    last = f"The last poll was at {format_utc(max(polls))}. " if polls else ""
     detail = f"{last}Start `corpus-worker run`, or poll the sources once with `corpus-worker ingest`."
     return (Alarm(what="no daemon is running", since=max(polls, default=now), detail=detail),)
 
@@ -267,7 +267,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "age": format_age, "countdown": format_countdown, "duration": format_duration, "rounded": format_rounded,
-        "moment": moment, "web_address": web_address, "number": "{:,}".format, "one_line": one_line,
+        "moment": format_utc, "web_address": web_address, "number": "{:,}".format, "one_line": one_line,
         "counted": counted, "titled": titled, "with_code": with_code, "breakable": breakable,
         "paragraphs": paragraphs, "within": within, "compared": bounded, "sized": sized,
     }  # fmt: skip
@@ -280,11 +280,6 @@ def _shown(value: object) -> object:
     if value is None:
         return ""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def moment(when: datetime) -> str:
-    """Return a time as the pages show it."""
-    return when.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def sized(count: int) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta, timezone
 
 from tests.fakes import START
 from worker.models import Source, SourceState, SourceStats, StoreStats
-from worker.models.records import GAP_SHOWN_FOR, source_warnings
+from worker.models.records import GAP_SHOWN_FOR, format_utc, source_warnings
 from worker.models.sources import Alarm, PollHistory
 
 
 def told(state: SourceState) -> list[str]:
-    found = source_warnings(SourceStats(name="bao", state=state), now=START, moment=datetime.isoformat)
+    found = source_warnings(SourceStats(name="bao", state=state), now=START)
     return [each.detail for each in found]
 
 
@@ -24,7 +24,7 @@ def test_failed_polls_are_reported_since_the_first_of_them() -> None:
     since = START - timedelta(hours=3)
     state = SourceState(name="bao", failures=4, error="dns", learned=PollHistory(failing_since=since, fault="dns"))
 
-    assert told(state) == [f"4 failed polls since {since.isoformat()}: dns"]
+    assert told(state) == [f"4 failed polls since {format_utc(since)}: dns"]
 
 
 def test_a_source_that_never_answered_has_its_own_warning() -> None:
@@ -45,14 +45,14 @@ def test_every_alarm_is_reported_with_its_figures() -> None:
 
     found = told(SourceState(name="bao", learned=PollHistory(alarms=alarms)))
 
-    assert found == [f"{what} since {START.isoformat()}: {what} is odd" for what in ("length", "dates")]
+    assert found == [f"{what} since {format_utc(START)}: {what} is odd" for what in ("length", "dates")]
 
 
 def test_a_paused_source_has_no_warnings() -> None:
     learned = PollHistory(gaps=1, gap_at=START, alarms=(Alarm(what="silence", since=START, detail="nothing new"),))
     state = SourceState(name="bao", failures=3, error="dns", learned=learned)
 
-    found = source_warnings(SourceStats(name="bao", state=state, paused=True), now=START, moment=datetime.isoformat)
+    found = source_warnings(SourceStats(name="bao", state=state, paused=True), now=START)
 
     assert found == []
 
@@ -68,3 +68,8 @@ def test_sources_that_are_not_polled_are_marked_as_paused() -> None:
     ]
 
     assert [each.paused for each in figures.mark_paused(configured).sources] == [False, True, True]
+
+
+def test_times_are_shown_in_utc_with_the_zone() -> None:
+    assert format_utc(START.astimezone(timezone(timedelta(hours=7)))) == format_utc(START)
+    assert format_utc(START).endswith(" UTC")

@@ -91,7 +91,7 @@ async def test_a_source_whose_host_was_forgotten_is_not_fetched_and_says_why(sto
     assert run.fetcher.requests == []
     assert "a person had it removed" in report.error
     assert "forget --lift" in store.ledger.source_state("paper").error
-    store.review.lift(request, now=START)
+    store.review.lift([request], now=START)
     assert not (await run.discoverer.poll(SOURCE)).error
 
 

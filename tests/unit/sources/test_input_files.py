@@ -98,7 +98,7 @@ def test_a_json_line_gives_a_text_or_a_page_with_all_its_fields(tmp_path: Path) 
     ("line", "sentence"),
     [
         ('{"url": "https://bao.vn/a", "text": ', "not valid JSON"),
-        ('["https://bao.vn/a"]', "holds a list, not an object"),
+        ('["https://bao.vn/a"]', "holds an array, not an object"),
         ('{"text": "a"}', "has no url"),
         ('{"url": 5, "text": "a"}', "has no url"),
         ('{"url": "https://bao.vn/a"}', "neither text nor html"),
@@ -312,6 +312,17 @@ def test_a_url_list_in_a_folder_of_texts_is_reported_and_skipped(tmp_path: Path)
 
     assert [candidate.title for candidate in discovery.candidates] == ["Tựa"]
     assert 'a list of URLs, not an article; give the file by itself, or set kind = "urls"' in discovery.notes[0]
+
+
+def test_addresses_mixed_with_text_are_a_list_unless_the_text_is_long_enough_for_an_article(tmp_path: Path) -> None:
+    file, address = tmp_path / "a.txt", "https://bao.vn/tin-"
+    for others, is_list in ((["Đọc sau", "xem lại", "hay", "cũ"], True), (["một hai ba bốn năm"] * 30, False)):
+        file.write_text("\n".join(["Bài tuần này", f"{address}1.html", *others, f"{address}2.html"]), encoding="utf-8")
+        (found,) = read_inputs(file, Source(name="tay", kind="files", url=str(file)), now=NOW, max_bytes=10_000)
+
+        assert len(found.candidates) == (2 if is_list else 1)
+        assert found.skipped == (len(others) + 1 if is_list else 0)
+        assert is_list or "2 lines that are only an address are not fetched" in found.notes[0]
 
 
 @pytest.mark.parametrize("kind", ["files", "urls"])

@@ -272,17 +272,17 @@ def test_rows_are_counted_for_an_estimate(tmp_path: Path) -> None:
         ("a.csv", "", [], "a.csv: no rows in it"),
         ("a.jsonl.gz", gzip.compress(b"", mtime=0), [], "a.jsonl.gz: no rows in it"),
         ("a.csv", "text,title\rMột.,A\rHai.,B\r", [], "a.csv: its lines end with CR alone"),
-        ("a.tsv", 'title\ttext\nA\t"Bài\nB\tHai.\n', [2], "a.tsv#1: a quote does not close"),
-        ("a.csv", "title,text\nA,Bài.\nB\nC,Bài nữa.\n", [1, 3], "a.csv#2: 1 cells where the header has 2"),
-        ("a.csv", 'text,title\nMột.,A\n"hai,B\nba.,C\nbốn.,D\n', [1, 3, 4], "a.csv#2: a quote does not close"),
+        ("a.tsv", 'title\ttext\nA\t"Bài\nB\tHai.\n', [2], "a.tsv, line 2: a quote does not close"),
+        ("a.csv", "title,text\n\nA,Bài.\nB\nC,Bài nữa.\n", [1, 3], "a.csv, line 4: 1 cells where the header has 2"),
+        ("a.csv", 'text,title\nMột.,A\n"hai,B\nba.,C\nbốn.,D\n', [1, 3, 4], "a.csv, line 3: a quote does not close"),
         ("a.csv", b"text,title\nM\xe1\xbb\x99t.,A\nHai\x00.,B\nd\xf5i.,C\n", [1, 2, 3], ""),
-        ("a.jsonl", '{"text": "Bài."}\n{"text": 3}\n[]\n{"body": "Nữa."}\n{broken\n', [1, 4], "a.jsonl#2: no text in"),
-        ("a.jsonl", '{"tekst": "Bài."}\n', [], "a.jsonl#1: no column holds the text ("),
+        ("a.jsonl", '{"text": "Bài."}\n\n{"text": 3}\n[]\n{"body": "Nữa."}\n{b\n', [1, 4], "a.jsonl, line 3: no text"),
+        ("a.jsonl", '{"tekst": "Bài."}\n', [], "a.jsonl, line 1: no column holds the text ("),
         ("a.jsonl.gz", gzip.compress(b'{"text": "B"}\n' * 9, mtime=0)[:-12], None, "a.jsonl.gz: damaged or cut off ("),
         ("a.jsonl.zst", b"no zstd", [], "a.jsonl.zst: damaged or cut off ("),
         ("a.jsonl.zst", FRAME * 2 + FRAME[:-3], [1, 2], "a.jsonl.zst: damaged or cut off (the last frame is not"),
         ("a.json", '[{"text": "Bài."}, 3, {"text": "Hai', [1], "a.json: the JSON array is damaged or cut off after 2 "),
-        ("a.json", '{\n "data": []\n}\n', [], "a.json#1: no column holds the text"),
+        ("a.json", '{\n "data": []\n}\n', [], "a.json, line 1: no column holds the text"),
         ("a.txt", b"", [], "a.txt: empty; remove it"),
     ],
 )  # fmt: skip
@@ -360,7 +360,7 @@ def test_a_damaged_row_group_costs_only_its_rows(tmp_path: Path) -> None:
 
     seeds, problems = read(path)
 
-    begins, ends = "x.parquet#3: row group 2 is damaged (", "); its other 2 rows are left out"
+    begins, ends = "x.parquet, row 3: row group 2 is damaged (", "); its other 2 rows are left out"
     assert [seed.row for seed in seeds] == [1, 2, 5, 6]
     assert [(each.startswith(begins), each.endswith(ends)) for each in problems] == [(True, True)]
     assert [seed.row for seed in read(path, start=3)[0]] == [5, 6]
@@ -370,10 +370,10 @@ def test_a_row_that_is_too_large_is_left_out(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(seed_rows, "MAX_SEED_BYTES", 1000)
     rows = [{"text": "a" * 1001}, {"text": "b"}]
 
-    for ending in ("parquet", "jsonl", "csv"):
+    for ending, place in (("parquet", "row 1"), ("jsonl", "line 1"), ("csv", "line 2")):
         seeds, problems = read(write(tmp_path / f"x.{ending}", rows))
         assert [seed.raw for seed in seeds] == ["b"]
-        assert problems == [f"x.{ending}#1: the text is larger than 1,000 bytes; split it"]
+        assert problems == [f"x.{ending}, {place}: the text is larger than 1,000 bytes; split it"]
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

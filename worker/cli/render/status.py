@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from worker.cli.base import json_time
-from worker.cli.render.tables import STATE_ORDER, FittingTable, corpus_equation, format_time, poll_record
+from worker.cli.render.tables import STATE_ORDER, FittingTable, corpus_equation, poll_record
 from worker.config.load import mask_url
 from worker.config.schema import Settings
 from worker.config.sources import SourceSettings
@@ -268,7 +268,7 @@ def _cells(configured: SourceSettings, source: SourceStats, settings: Settings, 
 
 
 def _warnings(source: SourceStats, *, now: datetime) -> list[str]:
-    return [each.detail for each in source_warnings(source, now=now, moment=format_time)]
+    return [each.detail for each in source_warnings(source, now=now)]
 
 
 def _line(line: str, *, style: str = "") -> Text:

@@ -23,6 +23,7 @@ from worker.config.types import format_duration
 from worker.logs import escape
 from worker.models import AuditReport, SourceState, State
 from worker.models.base import dataclass
+from worker.models.records import format_utc
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
@@ -58,8 +59,8 @@ def escape_markup(text: str) -> str:
 
 
 def format_time(when: datetime | None) -> str:
-    """Return a time in the machine's time zone to the second, `-` for None."""
-    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S") if when else "-"
+    """Return a time in UTC, `-` for None."""
+    return format_utc(when) if when else "-"
 
 
 class ResultConsole(Console):
@@ -304,7 +305,7 @@ def _placement(relation: str, cluster: int, *, exported: bool) -> str:
 
 def print_suggestions(found: Sequence[SuggestedSource]) -> None:
     """Print the suggested sources, best first, each with its address and the reason below it; `*` marks the picked."""
-    out, line = console(), "{:<3}{:<9}{:>7}  {:<16}  {:>7}  {}"
+    out, line = console(), "{:<3}{:<9}{:>7}  {:<23}  {:>7}  {}"
     out.print(line.format("", "kind", "entries", "newest", "overlap", "articles"), style="bold")
     for proposal in found:
         rated = proposal.rated
@@ -312,7 +313,7 @@ def print_suggestions(found: Sequence[SuggestedSource]) -> None:
         mark, entries = "*" if rated.picked else "", str(len(poll.keys)) if poll.keys else "-"
         overlap = f"{rated.overlap:.0%}" if poll.keys and not poll.error else "-"
         sample = escape_markup(proposal.sample) or "-"
-        out.print(line.format(mark, poll.kind, entries, format_time(poll.newest)[:16], overlap, sample), soft_wrap=True)
+        out.print(line.format(mark, poll.kind, entries, format_time(poll.newest), overlap, sample), soft_wrap=True)
         out.print(f"   {escape_markup(poll.url)}", soft_wrap=True)
         out.print(Padding(escape_markup(rated.reason), (0, 0, 0, 3), expand=False))
 
@@ -362,7 +363,7 @@ def _check_cells(checked: CheckedSource) -> Sequence[str]:
         result.source.kind,
         checked.finding.level.value,
         str(entries),
-        format_time(result.newest)[:16],
+        format_time(result.newest),
         f"{checked.overlap:.0%}" if entries else "-",
     )
 

@@ -15,6 +15,7 @@ from worker.config.types import format_duration
 from worker.errors import ConfigurationError
 from worker.fetch.http.connections import TlsContext
 from worker.models import Page
+from worker.models.records import format_utc
 from worker.runs.doctor.findings import Finding, Level, make_finding
 from worker.runs.preview import ProbeResult
 
@@ -131,7 +132,7 @@ def _summary(result: ProbeResult) -> str:
     if result.offsite:
         parts.append(f"{result.offsite:,} links to other sites left out")
     if result.newest:
-        parts.append(f"newest {result.newest.astimezone():%Y-%m-%d %H:%M}")
+        parts.append(f"newest {format_utc(result.newest)}")
     if page := result.page:
         parts.append(f"{page.status}, {len(page.body):,} bytes in {page.elapsed.total_seconds():.2f} s")
     return "; ".join(parts)

@@ -28,7 +28,8 @@ from worker.models import ORIGIN_FIELDS, Authority, Candidate, Page, Text
 from worker.models.base import dataclass
 from worker.sources.content import ContentKind, sniff_content
 from worker.sources.entries import clean_title, one_line
-from worker.sources.files.url_list import is_url_list
+from worker.sources.files.columns import named_value
+from worker.sources.files.url_list import count_url_lines, is_url_list
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -142,6 +143,9 @@ def read_text(file: Path, context: InputContext) -> Iterator[Candidate | InputPr
         )
     else:
         yield _article(file, text, context)
+        if count := count_url_lines(text):
+            why = f"read as one article: {count} lines that are only an address are not fetched; list them in a file"
+            yield InputProblem(where=str(file), why=why, lost=0)
 
 
 def _article(file: Path, text: str, context: InputContext) -> Candidate | InputProblem:
@@ -312,7 +316,7 @@ def _read_line(line: bytes, where: str, context: InputContext) -> Iterator[Candi
         return
     if not isinstance(members, dict):
         yield InputProblem(
-            where=where, why=f"the line holds a {type(members).__name__}, not an object; write one object a line"
+            where=where, why=f"the line holds {named_value(members)}, not an object; write one object a line"
         )
         return
     candidate = _candidate(members, where, context)

@@ -26,7 +26,7 @@ from worker.models import Fingerprint, IndexParameters, Seed
 from worker.models.base import dataclass
 from worker.sources.entries import clean_title, one_line
 from worker.sources.files.article_files import InputProblem, numbered_lines, opened_file, opened_lines
-from worker.sources.files.columns import INDEX_KEY, find_columns, may_hold_text, values_of
+from worker.sources.files.columns import INDEX_KEY, find_columns, may_hold_text, named_value, values_of
 from worker.urls import resolve
 
 MAX_SEED_BYTES: Final = 10_000_000  # far above any article; a larger text is no seed. Chosen, not measured
@@ -81,13 +81,11 @@ class SeedReader:
     zone: tzinfo = UTC
     index: IndexParameters | None = None
 
-    def seed(self, file: SeedFile, row: int, values: Mapping[str, object]) -> Seed | InputProblem:
-        """Return the seed in the fields of a row."""
-        where = f"{file.name}#{row}"
+    def seed(self, file: SeedFile, row: int, values: Mapping[str, object], *, where: str) -> Seed | InputProblem:
+        """Return the seed in the fields of a row; `where` names it in messages."""
         raw = _string(values.get("text"))
         if raw is None:
-            kind = type(values["text"]).__name__
-            return InputProblem(where=where, why=f"no text in this row but a value of the type {kind}")
+            return InputProblem(where=where, why=f"no text in this row but {named_value(values['text'])}")
         if not raw.strip():
             return InputProblem(where=where, why="no text in this row")
         body = raw.encode("utf-8", "surrogatepass")
@@ -107,6 +105,7 @@ class SeedReader:
             external_id=(str(identity) if isinstance(identity, int) else _text(identity)) or None,
             language=_text(values.get("language"))[:_LONGEST_NAME],
             problem=problem,
+            place=where,
         )
 
     def _date(self, value: object) -> datetime | None:
@@ -166,10 +165,11 @@ def _address(value: object) -> tuple[str, str]:
 
 
 class _TableLines:
-    """The lines of a table as text; `record` are those since the last `begin`, which `go_back` reads again."""
+    """The lines of a table as text; `record` are those since `begin`, numbered from `first`; `go_back` repeats them."""
 
     def __init__(self, opened: BinaryIO, head: bytes) -> None:
         self.record: list[str] = []
+        self.first = 1
         self.ended = False
         self._again: list[str] = []
         self._fallback = decode(head).charset if nearly_utf8(head) is None else "utf-8"
@@ -192,11 +192,13 @@ class _TableLines:
 
     def begin(self) -> None:
         """Begin a record."""
+        self.first += len(self.record)
         self.record = []
 
     def go_back(self) -> None:
         """Read the lines of this record again, but for the first one."""
         self._again += reversed(self.record[1:])
+        del self.record[1:]
         self.ended = False
 
 
@@ -215,14 +217,14 @@ def read_table(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed 
         for row, cells in enumerate(rows, 1):
             if row <= start:
                 continue
+            where = f"{file.name}, line {lines.first}"
             if cells is None:
-                yield InputProblem(where=f"{file.name}#{row}", why="a quote does not close; the row was left out")
+                yield InputProblem(where=where, why="a quote does not close; the row was left out")
             elif len(cells) <= places["text"]:
-                why = f"{len(cells)} cells where the header has {len(header)}"
-                yield InputProblem(where=f"{file.name}#{row}", why=why)
+                yield InputProblem(where=where, why=f"{len(cells)} cells where the header has {len(header)}")
             else:
                 values = {name: cells[at] for name, at in places.items() if at < len(cells)}
-                yield reader.seed(file, row, values)
+                yield reader.seed(file, row, values, where=where)
 
 
 def _table_rows(lines: _TableLines, separator: str) -> Iterator[list[str] | None]:
@@ -313,7 +315,7 @@ def read_parquet(reader: SeedReader, file: SeedFile, start: int) -> Iterator[See
             except SourceError as exc:
                 lost = done - max(wanted.row, start)
                 why = f"{exc}; its other {lost:,} rows are left out"
-                yield InputProblem(where=f"{file.name}#{wanted.row + 1}", why=why, lost=lost)
+                yield InputProblem(where=f"{file.name}, row {wanted.row + 1}", why=why, lost=lost)
 
 
 def count_parquet_rows(path: Path) -> int | None:
@@ -379,17 +381,16 @@ class _Columns:
             columns = {name: values_of(batch.column(name).slice(skipped)) for name in self.names}
             for at in range(batch.num_rows - skipped):
                 self.row += 1
-                seed = self._reader.seed(
-                    self._file, self.row, {wanted: columns[name][at] for wanted, name in self._places.items()}
-                )
+                values = {wanted: columns[name][at] for wanted, name in self._places.items()}
+                seed = self._reader.seed(self._file, self.row, values, where=f"{self._file.name}, row {self.row}")
                 yield self._with_fingerprint(seed, columns, at) if self._indexed and isinstance(seed, Seed) else seed
 
     def _with_fingerprint(self, seed: Seed, columns: Mapping[str, Sequence[Any]], at: int) -> Seed:
         values = [columns[name][at] for name in _INDEX_COLUMNS]
         if None in values or values[-1] != seed.sha256:
             return seed
-        signature, bands, anchors, shingles, _ = values
-        made = Fingerprint(signature=signature, bands=tuple(bands), anchors=tuple(anchors), shingles=shingles)
+        sign, bands, anchors, shingles, _ = values
+        made = Fingerprint(signature=sign, bands=tuple(bands), anchors=tuple(anchors), shingles=shingles)
         return replace(seed, fingerprint=made)
 
 

@@ -35,7 +35,7 @@ from worker.sources.files.article_files import (
     opened_file,
     opened_lines,
 )
-from worker.sources.files.columns import is_table_of_result
+from worker.sources.files.columns import is_table_of_result, named_value
 from worker.sources.files.seed_rows import (
     MAX_SEED_BYTES,
     SeedFile,
@@ -177,13 +177,13 @@ def describe_problem(problem: InputProblem) -> str:
     return f"{problem.where}: {problem.why}"
 
 
-def problems_in(items: Iterable[Seed | InputProblem], file: SeedFile) -> Iterator[InputProblem]:
+def problems_in(items: Iterable[Seed | InputProblem]) -> Iterator[InputProblem]:
     """Yield the problems among the rows of a file, also those of rows that are seeds all the same."""
     for each in items:
         if isinstance(each, InputProblem):
             yield each
         elif each.problem:
-            yield InputProblem(where=f"{file.name}#{each.row}", why=each.problem)
+            yield InputProblem(where=each.place, why=each.problem)
 
 
 def ending_of(name: str) -> str | None:
@@ -270,27 +270,32 @@ def _read_json(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed 
     """Yield the seed in each line or array element of JSON."""
     read = 0
     with opened_lines(file.files[0]) as opened:
-        for row, value in enumerate(_json_values(opened, file.ending), 1):
+        for row, (place, value) in enumerate(_json_values(opened, file.ending), 1):
             if row <= start:
                 continue
-            members = _members(value, f"{file.name}#{row}")
-            found = _seed_of_members(reader, file, row, members) if isinstance(members, dict) else members
+            where = f"{file.name}, {place}"
+            members = _members(value, where)
+            found = _seed_of_members(reader, file, row, members, where) if isinstance(members, dict) else members
             read += isinstance(found, Seed)
             yield found
             if not read and row - start >= _MAX_TRIED:
                 raise SourceError(f"no seed in the first {_MAX_TRIED} rows, so the rest was not read")
 
 
-def _json_values(opened: io.BufferedReader, ending: str) -> Iterator[bytes]:
-    """Yield the lines with content; of an array its elements, and of a `.json` file with one object the whole."""
+def _json_values(opened: io.BufferedReader, ending: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the lines with content; of an array its elements, and of a `.json` file with one object the whole.
+
+    Each comes with its place in the file.
+    """
     head, newline, _ = opened.peek(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")
     if head.startswith(b"["):
         with io.TextIOWrapper(opened, "utf-8-sig", errors="replace", newline="") as text:
-            yield from _array_elements(text)
+            yield from ((f"element {number}", value) for number, value in enumerate(_array_elements(text), 1))
     elif ending == ".json" and newline and not _is_json(head):
-        yield opened.read(2 * MAX_SEED_BYTES + 1)
+        yield "line 1", opened.read(2 * MAX_SEED_BYTES + 1)
     else:
-        yield from (line for _, line in numbered_lines(opened, 2 * MAX_SEED_BYTES) if line.strip())
+        lines = numbered_lines(opened, 2 * MAX_SEED_BYTES)
+        yield from ((f"line {number}", line) for number, line in lines if line.strip())
 
 
 def _array_elements(text: io.TextIOWrapper) -> Iterator[bytes]:
@@ -321,12 +326,14 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _seed_of_members(reader: SeedReader, file: SeedFile, row: int, members: dict[str, object]) -> Seed | InputProblem:
+def _seed_of_members(
+    reader: SeedReader, file: SeedFile, row: int, members: dict[str, object], where: str
+) -> Seed | InputProblem:
     try:
         places = reader.places(list(members))
     except SourceError as exc:
-        return InputProblem(where=f"{file.name}#{row}", why=str(exc))
-    return reader.seed(file, row, {wanted: members[name] for wanted, name in places.items()})
+        return InputProblem(where=where, why=str(exc))
+    return reader.seed(file, row, {wanted: members[name] for wanted, name in places.items()}, where=where)
 
 
 def _members(line: bytes, where: str) -> dict[str, object] | InputProblem:
@@ -337,7 +344,7 @@ def _members(line: bytes, where: str) -> dict[str, object] | InputProblem:
     except (ValueError, RecursionError) as exc:
         return InputProblem(where=where, why=f"the line is not valid JSON ({exc}); write one object a line")
     if not isinstance(members, dict):
-        return InputProblem(where=where, why=f"the line holds a {type(members).__name__}, not an object")
+        return InputProblem(where=where, why=f"the line holds {named_value(members)}, not an object")
     return members
 
 
@@ -352,7 +359,7 @@ def _read_archive(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Se
 def _archived(file: SeedFile, row: int, candidate: Candidate) -> Seed | InputProblem:
     page = candidate.payload
     if not isinstance(page, Page):
-        return InputProblem(where=f"{file.name}#{row}", why="no page in this record")
+        return InputProblem(where=f"{file.name}, record {row}", why="no page in this record")
     digest = hashlib.sha256(page.body).hexdigest()
     return Seed(name=f"{file.label}#{row}", row=row, raw="", sha256=digest, url=candidate.url, page=page)
 

@@ -24,6 +24,7 @@ from worker.sources.entries import Entry, build_discovery, link_policy
 
 _MAX_BYTES = 100 * 1024 * 1024  # over a million URLs; lists are read into memory. Chosen, not measured
 _HEAD_BYTES = 64 * 1024  # enough to see whether every line is a URL
+_LEAST_WORDS = 60  # the shortest article by default (`[extract] min_words`): a shorter text would be rejected
 _SHOWN_LENGTH = 80  # characters of a line that is no address, in its message: a line of a terminal
 _NO_SCHEME = "no web address; write it with http:// or https://"
 _MORE = "more than an address; write a blank in it as %20, and a remark behind ` #`"
@@ -65,13 +66,21 @@ def read_url_list(file: Path, source: Source, *, now: datetime) -> Discovery:
 
 
 def is_url_list(text: str) -> bool:
-    """Return whether a text is a list of URLs, a few lines of which may be wrong.
+    """Return whether a text is a list of URLs, some lines of which may be wrong.
 
-    Except comments, every line begins with a URL, or at least half of them are nothing but a URL.
+    Except comments, every line begins with a URL, or some are nothing but a URL: at least half of them, or so many that
+    the others together are too short for an article.
     """
     lines = [(line, word) for _, line, word in _urls_of_text(text)]
     alone = sum(line == word for line, word in lines)
-    return bool(lines) and (all(word for _, word in lines) or 2 * alone >= len(lines))
+    others = sum(len(line.split()) for line, word in lines if line != word)
+    is_mixed = alone > 0 and (2 * alone >= len(lines) or others < _LEAST_WORDS)
+    return bool(lines) and (is_mixed or all(word for _, word in lines))
+
+
+def count_url_lines(text: str) -> int:
+    """Return how many lines of a text are nothing but a URL."""
+    return sum(line == word for _, line, word in _urls_of_text(text))
 
 
 def has_url_line(file: Path) -> bool:

@@ -67,8 +67,9 @@ def save_terms(connection: Connection, text: str) -> None:
 
 
 def marked_pairs(connection: Connection) -> Iterator[tuple[Article, Article, str]]:
-    """Yield each pair marked by a person: the newest articles of both URLs, and the decision."""
-    for mark in connection.execute(select(MARKS).order_by(MARKS.c.pair)).all():
+    """Yield each pair marked as the same or different: the newest articles of both URLs, and the decision."""
+    of_pairs = select(MARKS).where(MARKS.c.decided.in_((SAME, DIFFERENT))).order_by(MARKS.c.pair)
+    for mark in connection.execute(of_pairs).all():
         one, other = _newest(connection, mark.low), _newest(connection, mark.high)
         if one is not None and other is not None:
             yield one, other, mark.decided

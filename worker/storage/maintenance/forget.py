@@ -149,28 +149,28 @@ def overwrite(database: Database) -> bool:
     return True
 
 
-def lift(database: Database, request: ForgetRequest, *, now: datetime) -> datetime:
-    """Remove the tombstones of a request, so that it may be found again; return when it had been forgotten.
+def lift(connection: Connection, requests: Sequence[ForgetRequest], *, now: datetime) -> list[datetime]:
+    """Remove the tombstones of requests, so that they may be found again; return when each had been forgotten.
 
-    What was deleted does not come back. Raises NotFoundError if there are no tombstones.
+    What was deleted does not come back. Raises NotFoundError if one of them has no tombstones.
     """
-    return database.write(_lift, request, now=now)
+    found = [_tombstone(connection, request) for request in requests]
+    for of_request in (FORGOTTEN.c.request == each for each in {row.request for row in found}):
+        candidates = connection.execute(select(FORGOTTEN.c.candidate_id).where(of_request).distinct()).scalars().all()
+        # That an article was removed stays true, and the next release has to say so.
+        connection.execute(delete(FORGOTTEN).where(of_request, FORGOTTEN.c.key.not_like("article %")))
+        for candidate in filter(None, candidates):
+            add_events(connection, candidate, [HistoryEvent(at=now, what="lifted", detail="it may be found again")])
+    return [row.at for row in found]
 
 
-def _lift(connection: Connection, request: ForgetRequest, *, now: datetime) -> datetime:
+def _tombstone(connection: Connection, request: ForgetRequest) -> Row[Any]:
     known = hosts.tombstones(connection, request.keys())
     if not known:
         above = () if request.is_host or request.is_id else hosts.tombstones(connection, host_keys(request.target))
         advice = "; its whole host was: lift that with --host" if above else ""
-        raise NotFoundError(f"{request.target}: was not forgotten{advice}")
-    of_request = FORGOTTEN.c.request == known[0].request
-    candidates = connection.execute(select(FORGOTTEN.c.candidate_id).where(of_request).distinct()).scalars().all()
-    # That an article was removed stays true, and the next release has to say so.
-    connection.execute(delete(FORGOTTEN).where(of_request, FORGOTTEN.c.key.not_like("article %")))
-    for each in filter(None, candidates):
-        add_events(connection, each, [HistoryEvent(at=now, what="lifted", detail="it may be found again")])
-    at: datetime = known[0].at
-    return at
+        raise NotFoundError(f"{request.target}: was not forgotten{advice}; nothing was lifted")
+    return known[0]
 
 
 # What a request concerns.

@@ -118,7 +118,8 @@ def mark_original(connection: Connection, article_id: int, *, now: datetime) -> 
     verdict = latest_verdict(connection, newest.id)
     if verdict is not None:
         save_verdict(connection, newest.id, replace(verdict, head=True, reason=ORIGINAL_BY_A_PERSON), now=now)
-    _record_mark(connection, newest.id, f"a person said: article {newest.id} is the original", now=now)
+    exported = f"; exported is the newest version of its page, article {newest.id}" if newest.id != article_id else ""
+    _record_mark(connection, newest.id, f"a person said: article {article_id} is the original{exported}", now=now)
     after = placements(connection, sorted(before))
     return tuple(rejudged(before[each], after[each]) for each in sorted(before))
 

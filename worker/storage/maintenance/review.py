@@ -314,9 +314,9 @@ class StoreReview:
         """Overwrite what SQLite's file still holds of it; False if a reader kept it. See `forget.overwrite`."""
         return forget.overwrite(self._database)
 
-    def lift(self, request: ForgetRequest, *, now: datetime) -> datetime:
-        """Allow what was forgotten to be found again; return when it was forgotten. Raises NotFoundError."""
-        return forget.lift(self._database, request, now=now)
+    def lift(self, requests: Sequence[ForgetRequest], *, now: datetime) -> list[datetime]:
+        """Allow all of these to be found again, or none (NotFoundError); return when each was forgotten."""
+        return self._database.write(forget.lift, requests, now=now)
 
     def save_terms(self, terms: str) -> None:
         """Save under which terms of judgement all verdicts have just been renewed."""

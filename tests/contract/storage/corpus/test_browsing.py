@@ -85,6 +85,7 @@ def test_a_text_marked_as_the_original_is_the_first_of_its_cluster(store: Store)
     assert [each.id for each in store.reader.members(1)] == [2, 1]
     (story,) = store.reader.copy_report(since=NOW - DAY).stories
     assert story.first.id == 2
+    assert list(store.reader.marked_pairs()) == []  # nothing for `duplicates fit`: it says nothing of a pair
 
 
 def test_newest_copies_come_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,9 +226,9 @@ def test_what_was_forgotten_can_be_allowed_again(store: Store) -> None:
     forget(store, "1")
     forget(store, "b.example", is_host=True)
 
-    with pytest.raises(NotFoundError, match="its whole host was"):
-        store.review.lift(ForgetRequest(target=B), now=LATER)
-    assert store.review.lift(ForgetRequest(target=A), now=LATER) == LATER
+    with pytest.raises(NotFoundError, match=r"its whole host was.*nothing was lifted"):
+        store.review.lift([ForgetRequest(target=A), ForgetRequest(target=B)], now=LATER)
+    assert store.review.lift([ForgetRequest(target=A), ForgetRequest(target=f"{A}#top")], now=LATER) == [LATER, LATER]
 
     assert take_in(store, A, "một hai", now=LATER + MINUTE).state is State.STORED
     assert [each.article for each in store.reader.removed()] == [1]
