@@ -347,7 +347,7 @@ def _format_published(article: Article) -> str:
 
 
 def _format_time(when: datetime | None) -> str:
-    from worker.models.records import format_utc
+    from worker.models.base import format_utc
 
     return format_utc(when) if when else "unknown"
 

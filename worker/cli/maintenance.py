@@ -338,7 +338,7 @@ def _print_lifted(common: CommonOptions, lifted: Iterable[tuple[str, datetime]])
     if common.as_json:
         print_json({"lifted": [{"target": target, "forgotten_at": _iso(since)} for target, since in lifted]})
         return
-    from worker.models.records import format_utc
+    from worker.models.base import format_utc
 
     for target, since in lifted:
         click.echo(escape(f"{target}: may be found again (it was forgotten on {format_utc(since)})"))
@@ -370,7 +370,7 @@ def _describe_forgotten(report: ForgetReport, *, dry_run: bool) -> str:
         counts = {"text": len(found.articles), "raw page": found.pages, "address": len(found.urls)}
         return f"{verb}: " + ", ".join(_count_of(name, count) for name, count in counts.items())
     if found.since is not None:
-        from worker.models.records import format_utc
+        from worker.models.base import format_utc
 
         return f"was forgotten on {format_utc(found.since)} already; nothing of it is left"
     return f"{verb}: the store had no text of it, and will never fetch it"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -192,3 +192,8 @@ class Text:
     text: str
     title: str | None = None
     fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+
+
+def format_utc(when: datetime) -> str:
+    """Return a time as all messages, tables and web pages show it: in UTC, to the second."""
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

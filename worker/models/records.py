@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from worker.models.articles import Article
-from worker.models.base import Authority, Kind, Relation, State, dataclass
+from worker.models.base import Authority, Kind, Relation, State, dataclass, format_utc
 from worker.models.sources import Alarm, Source, SourceState
 
 
@@ -372,11 +372,6 @@ class StoreStats:
 
 GAP_SHOWN_FOR: Final = timedelta(days=7)
 """How long a gap between two polls is reported: long enough for someone who looks at `status` once a week."""
-
-
-def format_utc(when: datetime) -> str:
-    """Return a time as all messages, tables and web pages show it: in UTC, to the second."""
-    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def source_warnings(source: SourceStats, *, now: datetime) -> list[Alarm]:

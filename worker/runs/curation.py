@@ -30,7 +30,7 @@ from worker.storage.ledger import StoredLedger
 from worker.storage.maintenance.review import StoreReview
 from worker.storage.store import agree_on_parameters
 from worker.web.data import cursor_values, make_cursor
-from worker.web.pages import bounded, load_templates, moment
+from worker.web.pages import bounded, load_templates
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
@@ -241,7 +241,7 @@ def read_sources(
 def problems(stats: SourceStats | None, *, now: datetime) -> Iterator[str]:
     """Yield a sentence for each problem of a source."""
     if stats is not None:
-        yield from (each.detail for each in source_warnings(stats, now=now, moment=moment))
+        yield from (each.detail for each in source_warnings(stats, now=now))
 
 
 def make_due(reader: StoreReader, name: str, *, now: datetime) -> None:

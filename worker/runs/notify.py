@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,9 +28,9 @@ from worker.config.types import format_rounded
 from worker.errors import SourceError, StoreError
 from worker.files.reading import note_progress, read_in_thread
 from worker.logs import escape, log
-from worker.models import Alarm, Health, SourceStats
+from worker.models import Alarm, Health, SourceStats, StoreStats
 from worker.models.base import dataclass
-from worker.models.records import source_warnings
+from worker.models.records import LOST, source_warnings
 from worker.ports import MetricsSink
 from worker.schedule.drift import SILENCE_FACTOR
 from worker.storage.store import worker_name
@@ -37,12 +38,16 @@ from worker.storage.store import worker_name
 if TYPE_CHECKING:
     from apprise import Apprise
 
+    from worker.runs.reading import Browser
+
 CHECK_EVERY: Final = timedelta(minutes=5)
 """How often the daemon looks for what needs a person; trouble of the daemon itself counts from the second check on."""
 DAY: Final = timedelta(days=1)
 """A cause is reported at most once in this time; a source is dead, and news is missing, after as much."""
 LITTLE_DISK: Final = 1_000_000_000
 """Bytes: days of raw pages fill as much. Chosen, not measured; below it `doctor` warns as well."""
+LOST_SHOWN_FOR: Final = timedelta(days=7)
+"""How long the pages show lost pages: long enough for someone who looks once a week."""
 NOTE: Final = "notifications sent"
 _STORE_TIMEOUT_S: Final = 60.0  # as for the daemon's other queries: simple reads take milliseconds
 _MAX_CHARS: Final = 300  # of one line; chosen: it fits a message on a telephone
@@ -99,23 +104,65 @@ def plan_notices(
     return lines, after
 
 
-def problems_of_sources(sources: Sequence[SourceStats], *, began: datetime, now: datetime) -> Iterator[tuple[str, str]]:
-    """Yield cause and sentence of each source that is dead, has missed items or has changed, and of missing news.
-
-    `began` is when somebody began to watch. Sources that are paused have no problems.
-    """
-    polled = [source for source in sources if not source.paused]
-    for source in polled:
+def problems_of_sources(sources: Sequence[SourceStats], *, now: datetime) -> Iterator[tuple[str, str]]:
+    """Yield cause and sentence of each source that is dead, has missed items or has changed; a paused one has none."""
+    for source in sources:
         for each in source_warnings(source, now=now):
             what = {"polls": "dead", "gap": "gap"}.get(each.what, f"drift ({each.what})")
             age = now - each.since
             # A failure counts once it has lasted for a day, a gap for a day after it.
             if {"polls": age >= DAY, "gap": age < DAY}.get(each.what, True):
                 yield f"source {source.name}: {what}", each.detail
+
+
+def general_alarms(
+    sources: Sequence[SourceStats], free: int | None, *, machine: str, began: datetime, now: datetime
+) -> Iterator[Alarm]:
+    """Yield what needs a person beside single sources: no news at all, and a full disk (`free`: bytes on it).
+
+    `began` is when somebody began to watch. Sources that are paused do not count.
+    """
+    polled = [source for source in sources if not source.paused]
     newest = max((source.newest_at for source in sources if source.newest_at), default=began)
     usual = min((source.state.learned.publishing_stats.silence for source in polled), default=timedelta(0))
     if polled and now - newest >= max(DAY, SILENCE_FACTOR * usual):
-        yield "no news", f"no new article for {format_rounded(now - newest)} from {len(polled)} sources"
+        detail = f"no new article for {format_rounded(now - newest)} from {len(polled)} sources"
+        yield Alarm(what="no news", since=newest, detail=detail)
+    if free is not None and free < LITTLE_DISK:
+        detail = f"{free // 1_000_000:,} MB are free beside the store"
+        yield Alarm(what=f"disk of {machine}", since=now, detail=detail)
+
+
+async def alarms_of_store(corpus: Browser | None, figures: StoreStats | None, *, now: datetime) -> tuple[Alarm, ...]:
+    """Return the `general_alarms` of a store for its web pages; none while it is not open."""
+    if corpus is None or figures is None:
+        return ()
+    try:
+        free = await corpus.run(lambda reader: reader.database.free_bytes())
+    except (StoreError, OSError):
+        free = None
+    return tuple(general_alarms(figures.sources, free, machine=_machine(), began=now, now=now))
+
+
+def _machine() -> str:
+    return worker_name().rpartition(":")[0]
+
+
+def lost_by_day(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Counter[datetime]:
+    """Return how many pages extraction has lost on each of the last days."""
+    days: Counter[datetime] = Counter()
+    for (hour, state), number in hours.items():
+        if state == LOST and now - hour < LOST_SHOWN_FOR:
+            days[hour.replace(hour=0)] += number
+    return days
+
+
+def losses(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Iterator[Alarm]:
+    """Yield an alarm for each day on which extraction has lost pages."""
+    for day, number in lost_by_day(hours, now=now).items():
+        pages = f"{number:,} {'page' if number == 1 else 'pages'}"
+        detail = f"{pages} lost on {day:%Y-%m-%d}: `corpus-worker reprocess --rejected` reads what is kept again"
+        yield Alarm(what="lost", since=day, detail=detail)
 
 
 class Notifier:
@@ -128,7 +175,7 @@ class Notifier:
         self._sent: dict[str, SentNotice] = {}
         self._was_ill = False
         self._sending: set[str] = set()
-        self._machine = worker_name().rpartition(":")[0]
+        self._machine = _machine()
 
     async def check(
         self, settings: Settings, health: Health, app: App | None, *, now: datetime, alarms: Sequence[Alarm] = ()
@@ -159,14 +206,17 @@ class Notifier:
         if app is not None:
             try:
                 async with asyncio.timeout(_STORE_TIMEOUT_S):
-                    stats, free = await app.offload(lambda: (app.store.reader.source_stats(), app.store.free_bytes()))
+                    stats, free, hours = await app.offload(_read_state, app, since=now - 2 * DAY)
             except (StoreError, TimeoutError):
                 pass  # the health says so
             else:
                 polled = {source.name for source in app.sources if source.enabled}
                 sources = [replace(each, paused=each.name not in polled) for each in stats]
-                found |= problems_of_sources(sources, began=self._began, now=now)
-                found |= _disk_problem(self._machine, free)
+                found |= problems_of_sources(sources, now=now)
+                general = general_alarms(sources, free, machine=self._machine, began=self._began, now=now)
+                found |= {each.what: each.detail for each in general}
+                # A loss is an event, not a state: nothing says later that it is well again.
+                found |= {f"extraction, {each.since:%Y-%m-%d}": each.detail for each in losses(hours, now=now)}
                 checked += ("no news", f"disk of {self._machine}", *(f"source {name}: " for name in polled))
         return Problems(found=found, checked=checked)
 
@@ -238,10 +288,12 @@ class _Plan:
         return _Plan(lines=[], before=dict(sent), after={**rest, **undone})
 
 
-def _disk_problem(machine: str, free: int | None) -> dict[str, str]:
-    if free is None or free >= LITTLE_DISK:
-        return {}
-    return {f"disk of {machine}": f"{free // 1_000_000:,} MB are free beside the store"}
+def _read_state(
+    app: App, *, since: datetime
+) -> tuple[tuple[SourceStats, ...], int | None, Mapping[tuple[datetime, str], int]]:
+    """Return the sources, the free bytes on the store's disk, and the outcomes by hour since a time."""
+    reader = app.store.reader
+    return reader.source_stats(), reader.database.free_bytes(), reader.activity(after=0, since=since).hours
 
 
 def _read_note(note: str) -> dict[str, SentNotice]:

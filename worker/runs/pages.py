@@ -23,13 +23,14 @@ from worker.models import ActivityCounts, Alarm, Health, StoreStats
 from worker.models.browsing import UNDONE, CopyReport, NewArticles, ReviewPage, SearchResults
 from worker.ports import Clock
 from worker.runs import curation
+from worker.runs.notify import alarms_of_store, losses, lost_by_day
 from worker.runs.reading import ACTIVITY_SPAN, Browser, ShownArticle, shown_article
 from worker.storage.corpus.reader import StoreReader
 from worker.storage.store import open_read_only
 from worker.web.app import Kept, StatusSource, WebApp, build_web_app
 from worker.web.data import AtomFeed, FeedEntry, Within, cursor_values, make_cursor
 from worker.web.metrics import Metrics
-from worker.web.pages import Overview, daemon_alarms, losses, lost_by_day, plots, summary, titled, warned, web_address
+from worker.web.pages import Overview, daemon_alarms, plots, summary, titled, warned, web_address
 from worker.web.routes import Action, FeedPage, WebPage
 from worker.web.server import serve_pages
 
@@ -113,6 +114,7 @@ class CorpusPages:
         now, (figures, hours) = self._source.clock.now(), await asyncio.gather(self._source.recent(), self._hours())
         health, warnings = self._source.health(), warned(figures, now=now)
         daemon, alarms = await self._worker_state(figures)
+        alarms += await alarms_of_store(self._corpus(), figures, now=now)
         lost = sum(lost_by_day(hours or {}, now=now).values())
         return Overview(
             summary=summary(health, alarms, daemon=daemon, needs_look=bool(lost or any(warnings.values()))),
@@ -188,6 +190,7 @@ class CorpusPages:
         found = [(name, each) for name, alarms in warned(figures, now=now).items() for each in alarms]
         found += [("extraction", each) for each in losses(hours or {}, now=now)]
         found += [("worker", each) for each in (self._source.alarms() if self._source.alarms else browser.alarms)]
+        found += [("store", each) for each in await alarms_of_store(browser, figures, now=now)]
         entries = tuple(
             FeedEntry(
                 id=f"{tag}alarms/{name}/{quote(each.what)}/{each.since:%Y%m%dT%H%M%SZ}",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -159,10 +158,6 @@ class Store:
         A note that was never written is empty. `change` has to be pure: the transaction may be repeated.
         """
         return self._database.write(_change_note, name, change)
-
-    def free_bytes(self) -> int | None:
-        """Return the free space beside a SQLite store; None for a server, whose disk is not this machine's."""
-        return shutil.disk_usage(self._database.path.parent).free if self._database.path else None
 
     def cancel_waits(self) -> None:
         """End all waits for an unavailable database and start no new ones, so that the process can stop."""

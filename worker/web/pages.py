@@ -21,8 +21,8 @@ from worker.charset.characters import one_line, shortened
 from worker.config.types import format_age, format_countdown, format_duration, format_rounded
 from worker.logs import escape as visible
 from worker.models import Alarm, Health, State, StoreStats
-from worker.models.base import dataclass
-from worker.models.records import LOST, AlignedPassage, format_utc, source_warnings
+from worker.models.base import dataclass, format_utc
+from worker.models.records import LOST, AlignedPassage, source_warnings
 
 # The plots of the overview: how candidates ended, in hours, days and weeks.
 
@@ -114,31 +114,11 @@ def _pieces(column: Mapping[str, int], top: int) -> Sequence[Piece]:
 
 # What needs a person, and what the overview says of the worker.
 
-LOST_SHOWN_FOR: Final = timedelta(days=7)
-"""How long lost pages are shown: long enough for someone who looks once a week."""
-
 
 def warned(figures: StoreStats | None, *, now: datetime) -> dict[str, tuple[Alarm, ...]]:
     """Return the problems of each source."""
     sources = figures.sources if figures else ()
     return {each.name: tuple(source_warnings(each, now=now)) for each in sources}
-
-
-def lost_by_day(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Counter[datetime]:
-    """Return how many pages extraction has lost on each of the last days."""
-    days: Counter[datetime] = Counter()
-    for (hour, state), number in hours.items():
-        if state == LOST and now - hour < LOST_SHOWN_FOR:
-            days[hour.replace(hour=0)] += number
-    return days
-
-
-def losses(hours: Mapping[tuple[datetime, str], int], *, now: datetime) -> Iterator[Alarm]:
-    """Yield an alarm for each day on which extraction has lost pages."""
-    for day, number in lost_by_day(hours, now=now).items():
-        pages = counted(number, "page")
-        detail = f"{pages} lost on {day:%Y-%m-%d}: `corpus-worker reprocess --rejected` reads what is kept again"
-        yield Alarm(what="lost", since=day, detail=detail)
 
 
 def daemon_alarms(daemon: str | None, figures: StoreStats | None, *, now: datetime) -> tuple[Alarm, ...]:

@@ -100,7 +100,7 @@ def test_a_database_of_another_program_is_refused_untouched(tmp_path: Path) -> N
 
 
 def test_a_folder_where_the_file_should_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(StoreError, match="is a folder: choose another"):
         open_store(url_of(tmp_path), parameters=PARAMETERS)
 
 
@@ -160,7 +160,7 @@ def test_an_invalid_url_is_refused_without_its_password(
 def test_an_empty_file_is_no_store_for_read_only_commands(tmp_path: Path) -> None:
     (tmp_path / "corpus.db").touch()
 
-    with pytest.raises(StoreMissing, match="does not exist yet: run `corpus-worker ingest` first"):
+    with pytest.raises(StoreMissing, match="has no tables: `corpus-worker ingest` makes a new store there"):
         open_store(url_of(tmp_path / "corpus.db"), parameters=None, create=False)
 
     with sqlite3.connect(tmp_path / "corpus.db") as connection:
@@ -250,3 +250,12 @@ def test_writing_to_a_store_that_was_opened_read_only_is_an_error(
         pytest.raises(StoreError, match="cannot be written: check the permissions"),
     ):
         store.ledger.enqueue([candidate("https://bao.vn/1")], now=NOW)
+
+
+def test_a_file_that_may_not_be_read_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "corpus.db"
+    store.touch()
+    monkeypatch.setattr(engine.os, "access", lambda *_: False)
+
+    with pytest.raises(StoreError, match=r"user \d+ may not read this file: let user \d+ read and write it"):
+        engine.connect(f"sqlite:///{store}")

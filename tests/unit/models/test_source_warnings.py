@@ -6,7 +6,8 @@ from datetime import timedelta, timezone
 
 from tests.fakes import START
 from worker.models import Source, SourceState, SourceStats, StoreStats
-from worker.models.records import GAP_SHOWN_FOR, format_utc, source_warnings
+from worker.models.base import format_utc
+from worker.models.records import GAP_SHOWN_FOR, source_warnings
 from worker.models.sources import Alarm, PollHistory
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -31,6 +31,8 @@ from worker.runs.notify import (
     Problems,
     SentNotice,
     deliver,
+    general_alarms,
+    losses,
     plan_notices,
     problems_of_sources,
     send_with_apprise,
@@ -66,11 +68,25 @@ def test_only_what_needs_a_person_is_a_problem() -> None:
         (stats(newest=3 * DAY, publishing_stats=slow), []),
         (stats(newest=9 * DAY, publishing_stats=slow), ["no news"]),
     ):
-        found = problems_of_sources([source], began=START - 30 * DAY, now=START)
-        assert [cause for cause, _ in found] == causes
-    never = replace(stats(), newest_at=None)
-    assert not list(problems_of_sources([never], began=START - HOUR, now=START))
-    assert not list(problems_of_sources([], began=START - 9 * DAY, now=START))
+        found = [cause for cause, _ in problems_of_sources([source], now=START)]
+        found += [each.what for each in general([source], began=START - 30 * DAY)]
+        assert found == causes
+    assert not general([replace(stats(), newest_at=None)], began=START - HOUR)
+    assert not general([], began=START - 9 * DAY)
+    assert [each.what for each in general([], free=5)] == ["disk of m"]
+
+
+def general(sources: list[SourceStats], *, began: datetime = START, free: int | None = None) -> list[Alarm]:
+    return list(general_alarms(sources, free, machine="m", began=began, now=START))
+
+
+def test_lost_pages_are_one_cause_a_day() -> None:
+    day = START.replace(hour=0, minute=0)
+    hours = {(day, "lost"): 1, (day + HOUR, "lost"): 2, (day, "stored"): 9, (day - 9 * DAY, "lost"): 5}
+
+    (loss,) = losses(hours, now=START)
+
+    assert (loss.since, loss.detail.partition(":")[0]) == (day, f"3 pages lost on {day:%Y-%m-%d}")
 
 
 def test_a_cause_is_said_once_a_day_and_its_end_once() -> None:

@@ -22,8 +22,7 @@ from worker.cli.base import json_time, print_json
 from worker.config.types import format_duration
 from worker.logs import escape
 from worker.models import AuditReport, SourceState, State
-from worker.models.base import dataclass
-from worker.models.records import format_utc
+from worker.models.base import dataclass, format_utc
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings

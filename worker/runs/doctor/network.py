@@ -15,7 +15,7 @@ from worker.config.types import format_duration
 from worker.errors import ConfigurationError
 from worker.fetch.http.connections import TlsContext
 from worker.models import Page
-from worker.models.records import format_utc
+from worker.models.base import format_utc
 from worker.runs.doctor.findings import Finding, Level, make_finding
 from worker.runs.preview import ProbeResult
 

@@ -168,8 +168,7 @@ class _TableLines:
     """The lines of a table as text; `record` are those since `begin`, numbered from `first`; `go_back` repeats them."""
 
     def __init__(self, opened: BinaryIO, head: bytes) -> None:
-        self.record: list[str] = []
-        self.first = 1
+        self.record, self.first = list[str](), 1
         self.ended = False
         self._again: list[str] = []
         self._fallback = decode(head).charset if nearly_utf8(head) is None else "utf-8"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -157,6 +158,10 @@ class Database:
     def path(self) -> Path | None:
         """The file of a SQLite database; None for one in memory or on a server."""
         return sqlite_file(self.url)
+
+    def free_bytes(self) -> int | None:
+        """Return the free space beside a SQLite store; None for a server, whose disk is not this machine's."""
+        return shutil.disk_usage(self.path.parent).free if self.path else None
 
     def holds(self, path: Path) -> bool:
         """Whether a path is a file of this database: the file itself, SQLite's log or index of it, or a lock file."""

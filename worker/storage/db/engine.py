@@ -23,6 +23,7 @@ from worker.storage.db.database import WRITES, Database
 from worker.storage.db.errors import describe_url, needs_new_connection
 
 MISSING_STORE = "does not exist yet: run `corpus-worker ingest` first"
+HAS_NO_TABLES = "has no tables: `corpus-worker ingest` makes a new store there; if it had articles, restore a backup"
 BUSY_TIMEOUT = timedelta(seconds=30)
 """How long SQLite waits for another writer before it reports a locked file. Chosen, not measured: a transaction of the
 worker takes milliseconds (docs/store.md, "Size"), so only a foreign program holds the file that long."""
@@ -113,10 +114,18 @@ def _sqlite_engine(url: URL, *, create: bool) -> Engine:
 
 
 def _check_file(url: URL, *, create: bool) -> None:
-    """Create the folder of a SQLite file; raises StoreMissing if the file is missing and may not be created."""
+    """Create the folder of a SQLite file; raises StoreMissing if the file is missing and may not be created.
+
+    Raises StoreError if it cannot be read.
+    """
     path = Path(str(url.database))
     try:
         missing = not path.exists()
+        if path.is_dir():
+            raise StoreError(f"store {describe_url(url)} is a folder: choose another [store] url, the path of a file")
+        if not missing and not os.access(path, os.R_OK):
+            user, store = os.geteuid(), describe_url(url)
+            raise StoreError(f"store {store}: user {user} may not read this file: let user {user} read and write it")
     except PermissionError as error:
         user, store = os.geteuid(), describe_url(url)
         message = f"store {store}: user {user} may not open folder {path.parent} ({error.strerror})"

@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from worker.errors import StoreBusy, StoreError, StoreMissing
 from worker.storage.db.database import Database, exponential_waits
-from worker.storage.db.engine import MISSING_STORE, connect
+from worker.storage.db.engine import HAS_NO_TABLES, MISSING_STORE, connect
 from worker.storage.db.errors import UPGRADE_COMMAND, describe_url, find_pg_error, remedy_of, schema_permission_error
 from worker.storage.db.locks import without_daemon
 from worker.storage.db.schema import META, METADATA
@@ -172,7 +172,8 @@ def bring_up_to_date(database: Database, *, create: bool = True) -> None:
     if version is None:
         database.read(_require_schema_privilege, database)
         if not create:
-            raise StoreMissing(f"store {describe_url(database.url)} {MISSING_STORE}")
+            lack = HAS_NO_TABLES if database.is_sqlite else MISSING_STORE
+            raise StoreMissing(f"store {describe_url(database.url)} {lack}")
         database.write(_create, database)
     elif version != VERSIONS[-1]:
         if not create:
