@@ -131,6 +131,15 @@ def test_a_page_cut_inside_a_letter_is_still_utf8() -> None:
     assert decoded.text.endswith("\ufffd")
 
 
+def test_a_damaged_page_that_says_it_is_utf8_is_read_as_utf8() -> None:
+    damaged = VIETNAMESE.encode().replace(b"g ", b"g\xff\xed ")
+
+    decoded = decode(damaged, "text/html; charset=UTF-8")
+
+    assert decoded.charset == "utf-8"
+    assert decoded.text.replace("\ufffd", "") == VIETNAMESE
+
+
 def test_a_meta_element_in_a_comment_is_ignored() -> None:
     body = b"<!-- <meta charset=big5> --><meta charset=windows-1251>" + RUSSIAN.encode("cp1251")
 
