@@ -34,7 +34,8 @@ _FILTERS: Final = (
     click.option("--kind", "kinds", multiple=True, type=click.Choice([*map(str, Kind)]), help="Texts of this kind."),
     click.option("--min-words", type=_COUNT, default=0, metavar="N", help="Texts of at least N words."),
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Texts with this value; also !=, >=, <=."),
-    click.option("--filter", "named_filters", multiple=True, type=click.Choice([*NAMED_FILTERS]), help="Texts that meet the thresholds of this filter."),
+    click.option("--filter", "named_filters", multiple=True, type=click.Choice([*NAMED_FILTERS]),
+                 help="Texts that meet the thresholds of this filter."),
     click.option("--quality", is_flag=True, help="Also write the columns of quality signals."),
     click.option("--mask-pii", is_flag=True, help="Mask e-mail addresses, phone numbers and ID numbers."),
 )  # fmt: skip
