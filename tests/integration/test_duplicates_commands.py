@@ -58,7 +58,7 @@ def test_too_few_marks_are_refused(desk: Desk) -> None:
     ended = desk.run("duplicates", "fit")
 
     assert ended.status == 1
-    assert "1 pairs marked as the same or different to learn from" in ended.err
+    assert "pairs marked as the same or different: 1, 1 of them the same; at least 6" in ended.err
     assert "duplicates review" in ended.err
 
 

@@ -86,7 +86,7 @@ def fit_judge(settings: Settings, *, dry_run: bool, force: bool = False) -> FitR
         if len(pairs) < MIN_MARKS or same in (0, len(pairs)):
             without = f" ({unused} more do not count: their texts share no words)" if unused else ""
             raise StoreError(
-                f"{len(pairs)} pairs marked as the same or different to learn from{without}, {same} of them the same; "
+                f"pairs marked as the same or different: {len(pairs)}{without}, {same} of them the same; "
                 f"at least {MIN_MARKS} are needed, some of each kind: `corpus-worker duplicates review` lists pairs "
                 "worth marking"
             )
