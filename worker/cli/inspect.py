@@ -317,7 +317,7 @@ def _html(article: Article) -> str:
 def _print_article(article: Article) -> None:
     """Print an article's title and metadata, then its paragraphs."""
     from worker.cli.render.tables import console, escape_markup
-    from worker.runs.reading import format_rights, shown_fields
+    from worker.cli.render.why import format_rights, shown_fields
 
     out = console()
     facts = {

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -19,14 +20,11 @@ from worker.config.schema import Settings
 from worker.errors import ConfigurationError, NotFoundError, UsageError
 from worker.models import (
     EARLIER_VERSION,
-    PAGE_FIELDS,
     Alarm,
-    Article,
     CandidateRecord,
     ClusterMember,
     Kind,
     Relation,
-    Rights,
     Source,
     StoredArticle,
     StoreStats,
@@ -124,16 +122,28 @@ class ArticleHistory:
     forgotten: Tombstone | None = None
 
 
+class _OnceReader:
+    """Reads each article and its verdicts once: the versions of a page were compared with each other."""
+
+    def __init__(self, reader: StoreReader) -> None:
+        self.article = cache(reader.article)
+        self.head_of = cache(reader.head_of)
+        self.verdicts = cache(reader.verdicts)
+        self.seed_places = reader.seed_places
+
+
 def load_history(reader: StoreReader, url_or_id: str, *, compared: int | None = None) -> ArticleHistory:
     """Load the history of a URL or an article id; raises NotFoundError if the store has neither.
 
     A URL can have several articles: the revisions of its text. Texts are aligned again here, since the store keeps only
-    the figures of a comparison. With `compared` only those of the newest so many are, and MAX_READ articles are read.
+    the figures of a comparison. With `compared` only those of the newest so many are, MAX_READ articles are read, and
+    of the events the newest, one more than MAX_EVENTS.
     """
-    candidate = reader.candidate(url_or_id)
+    once = _OnceReader(reader)
+    candidate = reader.candidate(url_or_id, events=MAX_EVENTS + 1 if compared else None)
     ids = candidate.articles if candidate else (int(url_or_id),) if is_article_id(url_or_id) else ()
     ids = tuple(each for each in ids if not compared or each in ids[-MAX_READ:] or str(each) == url_or_id)
-    articles = tuple(article for article in map(reader.article, ids) if article)
+    articles = tuple(article for article in map(once.article, ids) if article)
     forgotten = None if articles else reader.tombstone(url_or_id)
     if not candidate and not articles and not forgotten:
         raise NotFoundError(
@@ -144,21 +154,21 @@ def load_history(reader: StoreReader, url_or_id: str, *, compared: int | None = 
         candidate=candidate,
         articles=articles,
         decisions={
-            one.id: tuple(_decisions(reader, one, aligned=not newest or one.id in newest or str(one.id) == url_or_id))
+            one.id: tuple(_decisions(once, one, aligned=not newest or one.id in newest or str(one.id) == url_or_id))
             for one in articles
         },
-        exported={article.id: _exported_text(reader, article) for article in articles},
-        places={article.id: _places(reader, article) for article in articles},
+        exported={article.id: _exported_text(once, article) for article in articles},
+        places={article.id: _places(once, article) for article in articles},
         forgotten=forgotten,
     )
 
 
-def _places(reader: StoreReader, stored: StoredArticle | None) -> tuple[str, ...]:
+def _places(reader: _OnceReader, stored: StoredArticle | None) -> tuple[str, ...]:
     """Return the files, and rows in them, in which a seed was found; none for other articles."""
     return reader.seed_places(stored.id) if stored and stored.article.kind is Kind.SEED else ()
 
 
-def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
+def _exported_text(reader: _OnceReader, article: StoredArticle) -> ExportedText:
     """Return the exported text of an article's cluster; its reason is in the later verdict of head and article."""
     head = article if article.head else reader.head_of(article.cluster) or article
     latest = [reader.verdicts(each)[-1:] for each in {head.id, article.id}]
@@ -166,7 +176,7 @@ def _exported_text(reader: StoreReader, article: StoredArticle) -> ExportedText:
     return ExportedText(head=head, reason=max(reasons)[1] if reasons else "the first of its cluster")
 
 
-def _decisions(reader: StoreReader, article: StoredArticle, *, aligned: bool) -> list[Decision]:
+def _decisions(reader: _OnceReader, article: StoredArticle, *, aligned: bool) -> list[Decision]:
     """Return all verdicts on an article, oldest first, each with the two texts, which may be aligned."""
     decisions = []
     for at, verdict in reader.verdicts(article.id):
@@ -175,29 +185,6 @@ def _decisions(reader: StoreReader, article: StoredArticle, *, aligned: bool) ->
         places = _places(reader, against)
         decisions.append(Decision(at=at, verdict=verdict, against=against, passages=passages, places=places))
     return decisions
-
-
-def shown_fields(article: Article) -> list[tuple[str, str, str]]:
-    """Return the name, value and origin of each field of `PAGE_FIELDS` that an article has."""
-    values = ((name, getattr(article, name)) for name in PAGE_FIELDS)
-    return [
-        (name, ", ".join(value) if isinstance(value, tuple) else value, article.fields_from.get(name, ""))
-        for name, value in values
-        if value
-    ]
-
-
-def format_rights(rights: Rights) -> str:
-    """Return the rights signals of a page in one line, empty if it has none."""
-    signals = {
-        "robots": ", ".join(rights.robots),
-        "tdm-reservation": rights.tdm_reservation,
-        "content-usage": ", ".join(rights.content_usage),
-        "content-signal": ", ".join(rights.content_signal),
-        "licence": rights.licence,
-        "copyright": rights.copyright_holder,
-    }
-    return "; ".join(f"{name}: {value}" for name, value in signals.items() if value)
 
 
 def _rule_text(verdict: Verdict) -> str:
@@ -214,6 +201,7 @@ def _rule_text(verdict: Verdict) -> str:
 
 ACTIVITY_SPAN: Final = timedelta(weeks=12)
 """How far back the plots of the overview reach."""
+MAX_EVENTS: Final = 1000  # of a page, in its time line; chosen: one that is read daily has as many in three years
 MAX_READ: Final = 20  # versions of one page in its history; chosen: each takes some milliseconds
 MAX_VERSIONS: Final = 6  # of one page that are compared; chosen: few pages change more often, and each costs time
 THREADS: Final = 2  # queries at once; chosen: none holds up all others, and two connections of four are left for work
@@ -244,7 +232,8 @@ class Version:
 class ShownArticle:
     """Everything that the page of an article shows: itself, its history, and members of its cluster of so many `texts`.
 
-    `versions` are those of its page, the newest first. `timeline` is the whole history in order of time.
+    `versions` are those of its page, the newest first. `timeline` is the history in order of time; `is_cut` is whether
+    it lacks older events.
     """
 
     stored: StoredArticle
@@ -253,6 +242,7 @@ class ShownArticle:
     texts: int
     versions: tuple[Version, ...]
     timeline: tuple[Moment, ...]
+    is_cut: bool
 
 
 def versions_of(stored: StoredArticle, history: ArticleHistory) -> tuple[Version, ...]:
@@ -313,6 +303,7 @@ def shown_article(reader: StoreReader, article_id: int) -> ShownArticle | None:
         texts=reader.cluster_size(stored.cluster),
         versions=versions_of(stored, history),
         timeline=timeline_of(history),
+        is_cut=history.candidate is not None and len(history.candidate.events) > MAX_EVENTS + 1,
     )
 
 

@@ -22,6 +22,7 @@ from tests.fakes import FakeClock
 from worker.config.schema import WebSettings
 from worker.errors import StoreError
 from worker.models import Health, PreparedSeed, Source, State
+from worker.runs import reading
 from worker.runs.pages import pages_app
 from worker.runs.reading import Browser
 from worker.storage.db.schema import ARTICLES, CANDIDATES, EVENTS, SOURCES, STANDINGS
@@ -255,7 +256,7 @@ def test_a_plot_stacks_what_ended_in_each_span() -> None:
     assert by_week.totals == {"stored": 8, "copies": 1, "rejected": 0, "failed": 3}
 
 
-async def test_pages_of_large_things_stay_small(store: Store) -> None:
+async def test_pages_of_large_things_stay_small(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster of thousands, a long history, endless fields and 500 failing sources each fit on a page."""
     many = [f"nguồn {number}" for number in range(500)]
     store.reader.database.write(_make_large, sources=many)
@@ -264,7 +265,11 @@ async def test_pages_of_large_things_stay_small(store: Store) -> None:
         async with client_of(browser) as client:
             paths = ("/", "/sources", "/articles/1", "/articles/2", "/rejected")
             pages = {path: await client.get(path) for path in paths}
+            monkeypatch.setattr(reading, "MAX_EVENTS", 300)
+            cut = await client.get("/articles/1")
 
+    assert "The last 100 of more than 30" in words(cut.text)
+    assert "why 1 shows all" in words(cut.text)
     assert [answer.status_code for answer in pages.values()] == [200] * len(pages)
     assert {path: len(answer.content) // 1000 for path, answer in pages.items() if len(answer.content) > 150_000} == {}
     assert "602 texts are one item" in words(pages["/articles/1"].text)

@@ -8,15 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from worker.charset.characters import one_line, shortened
-from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, StoredArticle, Verdict
+from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, Rights, StoredArticle, Verdict
 from worker.models.records import AlignedPassages
-from worker.runs.reading import (
-    ArticleHistory,
-    Decision,
-    Difference,
-    format_rights,
-    shown_fields,
-)
+from worker.runs.reading import ArticleHistory, Decision, Difference
 
 if TYPE_CHECKING:
     from worker.storage.maintenance.rejudge import VerdictChange
@@ -262,3 +256,26 @@ def print_changes(changes: Iterable[VerdictChange]) -> None:
         least={"title": 12},
     )
     console().print(table)
+
+
+def shown_fields(article: Article) -> list[tuple[str, str, str]]:
+    """Return the name, value and origin of each field of `PAGE_FIELDS` that an article has."""
+    values = ((name, getattr(article, name)) for name in PAGE_FIELDS)
+    return [
+        (name, ", ".join(value) if isinstance(value, tuple) else value, article.fields_from.get(name, ""))
+        for name, value in values
+        if value
+    ]
+
+
+def format_rights(rights: Rights) -> str:
+    """Return the rights signals of a page in one line, empty if it has none."""
+    signals = {
+        "robots": ", ".join(rights.robots),
+        "tdm-reservation": rights.tdm_reservation,
+        "content-usage": ", ".join(rights.content_usage),
+        "content-signal": ", ".join(rights.content_signal),
+        "licence": rights.licence,
+        "copyright": rights.copyright_holder,
+    }
+    return "; ".join(f"{name}: {value}" for name, value in signals.items() if value)

@@ -285,12 +285,16 @@ def neighbours(connection: Connection, article: Article, fingerprint: Fingerprin
     return find_neighbours(connection, article, fingerprint, earlier=earlier)
 
 
-def candidate(connection: Connection, url_or_id: str) -> CandidateRecord | None:
-    """Find a candidate by a URL or an id, as `StoreReader.candidate` does."""
+def candidate(connection: Connection, url_or_id: str, *, events: int | None = None) -> CandidateRecord | None:
+    """Find a candidate by URL, canonical URL, or the id of one of its articles; also one that was forgotten.
+
+    It has all its events, or the newest so many.
+    """
     if views.is_article_id(url_or_id):
-        found = views.candidate_of_article(connection, int(url_or_id))
+        found = views.candidate_of_article(connection, int(url_or_id), events=events)
     else:
-        found = views.find_candidate(connection, url=url_or_id, canonical_url=_canonical(url_or_id))
+        canonical = _canonical(url_or_id)
+        found = views.find_candidate(connection, url=url_or_id, canonical_url=canonical, events=events)
     if found is None and (gone := views.tombstone(connection, url_or_id)) is not None:
         found = views.erased_candidate(connection, gone, url_or_id)
     return found
@@ -300,6 +304,7 @@ class StoreReader(Repository):
     """Read-only views for people and exports. Blocking."""
 
     article = reads(article)
+    candidate = reads(candidate)
     head_of = reads(head_of)
     neighbours = reads(neighbours)
     verdicts = reads(views.verdicts)
@@ -356,10 +361,6 @@ class StoreReader(Repository):
         """Yield recognised copies, ordered by id; with the flag also follow-ups, templates and overlaps."""
         with self.snapshot() as corpus:
             yield from corpus.duplicates(links_that_keep_both=links_that_keep_both)
-
-    def candidate(self, url_or_id: str) -> CandidateRecord | None:
-        """Find a candidate by URL, canonical URL, or the id of one of its articles; also one that was forgotten."""
-        return self.database.read(candidate, url_or_id)
 
     def marked_pairs(self) -> Iterator[tuple[Article, Article, str]]:
         """Yield each pair of articles marked by a person, and the decision."""

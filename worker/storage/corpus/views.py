@@ -94,8 +94,11 @@ def latest_verdict(connection: Connection, article_id: int) -> Verdict | None:
     return made[-1][1] if made else None
 
 
-def candidate_record(connection: Connection, row: Row[Any]) -> CandidateRecord:
-    """Return a candidate with its articles, history and addresses; `row` is its row of the candidates table."""
+def candidate_record(connection: Connection, row: Row[Any], *, events: int | None = None) -> CandidateRecord:
+    """Return a candidate with its articles, history and addresses; `row` is its row of the candidates table.
+
+    Its history has all events, or the newest so many.
+    """
     return CandidateRecord(
         id=row.id,
         url=row.url,
@@ -109,7 +112,7 @@ def candidate_record(connection: Connection, row: Row[Any]) -> CandidateRecord:
         due_at=row.due_at if row.state == State.PENDING else None,
         attempts=row.attempts,
         articles=_article_ids(connection, row),
-        events=_history(connection, row),
+        events=_history(connection, row, limit=events),
         addresses=addresses.seen_addresses(connection, row),
     )
 
@@ -121,17 +124,17 @@ def _article_ids(connection: Connection, row: Row[Any]) -> tuple[int, ...]:
     return ids if row.article_id is None or row.article_id in ids else (row.article_id, *ids)
 
 
-def _history(connection: Connection, row: Row[Any]) -> tuple[HistoryEvent, ...]:
-    """Return a candidate's events, oldest first; its discovery is not stored as an event, so it is added here."""
-    events = select(EVENTS).where(EVENTS.c.candidate_id == row.id).order_by(EVENTS.c.id)
-    discovered = HistoryEvent(at=row.discovered_at, what="discovered", detail=row.reference)
-    return (
-        discovered,
-        *(HistoryEvent(at=each.at, what=each.what, detail=each.detail) for each in connection.execute(events)),
-    )
+def _history(connection: Connection, row: Row[Any], *, limit: int | None) -> tuple[HistoryEvent, ...]:
+    """Return a candidate's newest events, oldest first; its discovery is not stored as an event: it is added here."""
+    events = select(EVENTS).where(EVENTS.c.candidate_id == row.id).order_by(EVENTS.c.id.desc()).limit(limit)
+    found = [HistoryEvent(at=each.at, what=each.what, detail=each.detail) for each in connection.execute(events)]
+    found.append(HistoryEvent(at=row.discovered_at, what="discovered", detail=row.reference))
+    return tuple(reversed(found))
 
 
-def find_candidate(connection: Connection, *, url: str, canonical_url: str) -> CandidateRecord | None:
+def find_candidate(
+    connection: Connection, *, url: str, canonical_url: str, events: int | None = None
+) -> CandidateRecord | None:
     """Return the candidate with one of these URLs, as its own, an address or its article's; None if there is none."""
     searches = (
         select(CANDIDATES).where(CANDIDATES.c.canonical_url.in_({url, canonical_url})),
@@ -144,15 +147,17 @@ def find_candidate(connection: Connection, *, url: str, canonical_url: str) -> C
     for search in searches:
         row = connection.execute(search.order_by(CANDIDATES.c.id).limit(1)).one_or_none()
         if row is not None:
-            return candidate_record(connection, row)
+            return candidate_record(connection, row, events=events)
     return None
 
 
-def candidate_of_article(connection: Connection, article_id: int) -> CandidateRecord | None:
+def candidate_of_article(
+    connection: Connection, article_id: int, *, events: int | None = None
+) -> CandidateRecord | None:
     """Return the candidate that an article was made of; None for a seed and for an unknown id."""
     made = select(CANDIDATES).join(ARTICLES, ARTICLES.c.candidate_id == CANDIDATES.c.id)
     row = connection.execute(made.where(ARTICLES.c.id == article_id)).one_or_none()
-    return None if row is None else candidate_record(connection, row)
+    return None if row is None else candidate_record(connection, row, events=events)
 
 
 # What was forgotten, for `why` and for releases.

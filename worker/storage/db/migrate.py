@@ -110,7 +110,7 @@ def require_finished(connection: Connection) -> None:
         )
 
 
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """Every schema version this program knows, oldest first; each is a script in `migrations/versions`."""
 MIGRATION_KEY = 0x636F72707573
 """The key of the advisory lock of a migration: any number that is used for no other lock ("corpus" in ASCII)."""

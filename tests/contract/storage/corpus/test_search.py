@@ -7,11 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from tests.contract.storage.factories import NOW, article, fingerprint, judge_of, take_in
-from worker.storage.corpus import search_index
+from worker.storage.corpus import search, search_index
+from worker.storage.corpus.query import parse_query
 from worker.storage.corpus.settling import IncomingArticle, insert_article
+from worker.storage.db.schema import ARTICLES
 from worker.storage.store import Store
 
 TEXTS = {
@@ -23,6 +25,9 @@ TEXTS = {
     6: ("Mở rộng cao tốc", "Tuyến cao tốc Bắc Nam; đường tránh và ga tàu, nối vào sắt thép. COVID-19 đã qua."),
 }
 """Titles and texts by id; the shortest words of one are no part of another, so that none are copies."""
+
+LENGTHEN = text("UPDATE articles SET text = text || :rest")
+NEWEST = select(ARTICLES.c.id).order_by(ARTICLES.c.id.desc())
 
 
 @pytest.fixture
@@ -220,3 +225,50 @@ def test_a_text_whose_fields_change_is_indexed_again(filled: Store) -> None:
     filled.index_queued_texts()
 
     assert before == ids(filled, "duong section:đời-sống") == [1]
+
+
+def test_the_newest_texts_are_found_first_among_ids_far_apart(store: Store, store_url: str) -> None:
+    database = store.reader.database
+    for number, first in enumerate((1, 8_191, 60_000, 200_000, 217_000)):
+        if not store_url.startswith("sqlite"):
+            begin = text(f"ALTER SEQUENCE articles_id_seq RESTART {first}")
+            database.write(Connection.execute, begin)
+        for each in (2 * number, 2 * number + 1):
+            save(store, each, f"Tin {each}", f"chung riêng{each} và{each} thêm{each}")
+    store.index_queued_texts()
+    newest = database.read(lambda connection: connection.execute(NEWEST).scalars().all())
+
+    found = [database.read(search._ids, parse_query("chung").anywhere(), count=count) for count in range(1, 12)]
+
+    assert found == [newest[:count] for count in range(1, 12)]
+    assert ids(store, "chung rieng3") == [newest[-4]]
+
+
+@pytest.mark.postgresql
+def test_postgresql_looks_into_no_text_without_the_index(
+    empty_postgresql_url: str, open_stores: Callable[[str], Store]
+) -> None:
+    """The planner would, as it takes that for cheap; a rare word then takes seconds among a million texts."""
+
+    def plans(connection: Connection, query: str) -> tuple[str, ...]:
+        connection.execute(search._BY_INDEX)
+        values = {"query": parse_query(query).anywhere().for_postgresql(), "blocks": [0], "before": 9, "count": 2}
+        finds = (search._FIND_POSTGRESQL, search._FIND_OLDER_POSTGRESQL)
+        return tuple("\n".join(connection.execute(text(f"EXPLAIN {find}"), values).scalars()) for find in finds)
+
+    database = open_stores(empty_postgresql_url).reader.database
+    for query in ("duong", "duong from:2026 -sat", '"cao toc"', "source:vtv"):
+        newest, older = database.read(plans, query)
+        assert "&&" in newest.partition("Index Cond")[2].partition("\n")[0], newest
+        assert "Bitmap Index Scan on ix_search_texts_terms" in older, older
+
+
+def test_of_a_long_text_the_beginning_is_read(store: Store) -> None:
+    save(store, 1, "Tin", "đường sắt")
+    store.index_queued_texts()
+    database = store.reader.database
+    database.write(lambda connection: connection.execute(LENGTHEN, {"rest": " đường" * search_index.SEARCHED_LETTERS}))
+
+    (row,), _ = database.read(search._found, parse_query("duong"), count=1)
+
+    assert (len(row.text), row.text[:16]) == (search_index.SEARCHED_LETTERS, "đường sắt đường ")
