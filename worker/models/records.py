@@ -344,7 +344,7 @@ class StoreStats:
     wait because their source is paused. `texts` is the number of texts that `export` would write, `articles` of all
     texts from the web, `seeds` of all seeds. `recent` maps a time span to the numbers of outcomes within it, by event.
     `rejected`, if requested, maps a reason to the number of pages without an article and the number of those still
-    stored. `size` is in bytes, None if unknown.
+    stored. `size` is in bytes, None if unknown. `latest` are the newest articles, without copies and earlier versions.
     `unindexed` counts the articles that full-text search has to read one by one, as they are not in its index yet.
     """
 

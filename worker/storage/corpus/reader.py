@@ -160,7 +160,7 @@ def store_stats(connection: Connection, *, now: datetime, size: int | None = Non
         seeds=seeds,
         size=size,
         sources=_sources(connection, by_source),
-        latest=newest(connection, limit=10),
+        latest=newest(connection, limit=10, heads=True),
         recent={span: recent(connection, since=now - span) for span in RECENT_SPANS},
         unindexed=count_queued(connection),
     )
