@@ -53,8 +53,8 @@ SESSION = {
     **{name if name.startswith("tcp_") else f"tcp_{name}": str(value) for name, value in KEEPALIVE.items()},
 }
 """Settings of a session, so that a worker that is suspended, cut off or dead does not hold its locks for long: the
-server probes the connection and ends idle transactions. KEEPALIVE makes the client probe the server as well. Compiling
-a statement (`jit`) took 36 to 56 ms before the first row of those that count; none runs long enough to gain from it."""
+server probes the connection and ends idle transactions. KEEPALIVE makes the client probe the server as well. With
+1,125,000 addresses, compiling the statement that counts the rejected pages (`jit`) took 1.3 of its 2.5 seconds."""
 
 
 def connect(url: str, *, create: bool = True, given_up: threading.Event | None = None) -> Database:
