@@ -2,8 +2,8 @@
 
     read       rows | clean | fingerprint
     hits       index keys | postings of each key | the articles that share the rarest keys
-    pairs      hits | judge each pair alone
-    groups     pairs that join, and versions of one page | connected components
+    groups     hits with words in common, and versions of one page | connected components
+               in very large ones: judge each pair alone | connected components of those that join
     settle     each group, in the order of its articles, as online
     write      heads with their fingerprints; members of clusters; report
 
@@ -42,6 +42,7 @@ from worker.batch.files import (
 from worker.batch.functions import (
     ARTICLE_FIELDS,
     FINGERPRINT_FIELDS,
+    JUDGED,
     JUDGED_FIELDS,
     LENGTH_BITS,
     LONGEST,
@@ -50,8 +51,9 @@ from worker.batch.functions import (
     PairJudge,
     find_hits,
     first_postings,
+    may_share_words,
 )
-from worker.batch.groups import FEW_CLUSTERS
+from worker.batch.groups import MOST_IN_GROUP
 from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, UsageError, install_hint
@@ -65,7 +67,7 @@ _BLOCK_BITS: Final = 16
 _PARTITIONS_A_PROCESSOR: Final = 2
 """Parts of a grouping on a cluster, for each of its processors: enough to balance. Chosen, not measured."""
 _EDGE: Final = (col("member").alias("one"), col("against").alias("other"))
-_JOINS: Final = fn.not_null(col("relation"))
+_OF_LARGE: Final = {"judged": JUDGED, "may_join": DataType.bool()}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -97,10 +99,10 @@ def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) 
         rows = corpus.read(read_rows(found))
         tell("finding neighbours")
         hits = corpus.find_hits()
-        tell("judging pairs")
-        pairs = corpus.judge_pairs(hits)
+        tell("grouping")
+        groups, hits = corpus.find_groups(hits)
         tell("settling clusters")
-        members = corpus.settle(hits, pairs)
+        members = corpus.settle(groups, hits)
         tell("writing")
         report = {"files": sum(len(each.paths) for each in found), "rows": rows, **corpus.write(members, made)}
         report = {**report, **_describe(job)}
@@ -230,29 +232,68 @@ class _Corpus:
         )
         return self._keep(found.where(fn.list_count(col("hits")) > lit(0)))
 
-    def judge_pairs(self, hits: DataFrame) -> DataFrame:
-        """Return the pairs that have words in common, judged as if nothing else were stored.
+    def find_groups(self, hits: DataFrame) -> tuple[DataFrame, DataFrame]:
+        """Return the `row` and `group` of the articles that may belong together, and the hits with what is judged.
 
-        The columns are those of a membership and `is_head`; `relation` is null if a pair does not join. First each
-        article is judged with one of its hits. Another that joining pairs connect with it already would not change the
-        groups: only the rest are judged as well.
+        Articles are in one group if hits with words in common, or versions of a page, connect them. A group of very
+        many is divided. Elsewhere nothing is judged yet: `judged` and `may_join` are null.
         """
-        first = self._judge(hits.select("row", col("first").alias("stored")))
-        groups = connected_components(first.where(_JOINS).select(*_EDGE), keep=self._keep)
+        links, versions = self._connecting(hits, self._sharing), self._keep(self._versions())
+        groups = connected_components(links.select(*_EDGE).concat(versions), keep=self._keep)
+        large = groups.groupby("group").agg(fn.count(col("row")).alias("rows")).where(col("rows") > lit(MOST_IN_GROUP))
+        large = self._keep(groups.join(large, on="group", how="semi").select("row"))
+        if large.count_rows():
+            return self._divided(large, hits, links, versions)
+        return groups, hits.with_columns({name: lit(None).cast(kind) for name, kind in _OF_LARGE.items()})
+
+    def _divided(
+        self, large: DataFrame, hits: DataFrame, links: DataFrame, versions: DataFrame
+    ) -> tuple[DataFrame, DataFrame]:
+        """Return groups and hits as `find_groups` does, where in `large` groups only pairs that join connect."""
+        pairs = self._connecting(hits.join(large, on="row", how="semi"), self._judged)
+        links = links.join(large, left_on="member", right_on="row", how="anti").select(*_EDGE)
+        edges = self._keep(links.concat(pairs.where("joins").select(*_EDGE)).concat(versions))
+        joining = edges.select(col("one").alias("row"), lit(True).alias("joins")).distinct()  # noqa: FBT003 - a value
+        may_join = fn.not_null(col("joins")).alias("may_join")
+        verdict = fn.to_struct(*map(col, (*MEMBERSHIP_FIELDS, "is_head"))).alias("judged")
+        judged = pairs.select(col("member").alias("row"), verdict).groupby("row").agg(fn.list_agg(col("judged")))
+        found = large.join(joining, on="row", how="left").select("row", may_join).join(judged, on="row", how="left")
+        return connected_components(edges, keep=self._keep), self._keep(hits.join(found, on="row", how="left"))
+
+    def _connecting(self, hits: DataFrame, decide: Callable[[DataFrame], DataFrame]) -> DataFrame:
+        """Return what is decided on the pairs of a row and a hit; those that `joins` marks connect all that any does.
+
+        First each row is paired with one of its hits. Another that is connected with it already would change nothing:
+        only the rest are decided as well.
+        """
+        first = decide(hits.select("row", col("first").alias("stored")))
+        groups = connected_components(first.where("joins").select(*_EDGE), keep=self._keep)
         others = hits.select("row", "first", col("hits").alias("stored")).explode("stored")
         others = others.where(col("stored") != col("first")).join(groups, on="row", how="left")
         groups = groups.select(col("row").alias("stored"), col("group").alias("stored_group"))
         others = others.join(groups, on="stored", how="left")
         is_apart = fn.coalesce(col("group"), lit(-1)) != fn.coalesce(col("stored_group"), lit(-2))
-        return self._keep(first.concat(self._judge(others.where(is_apart).select("row", "stored"))))
+        return self._keep(first.concat(decide(others.where(is_apart).select("row", "stored"))))
 
-    def _judge(self, pairs: DataFrame) -> DataFrame:
-        """Judge the pairs of a `row` and a `stored` article, and return those that have words in common."""
-        articles = self.texts().select("row", _as_row("row", "shingles").alias("article"))
-        stored = articles.select(col("row").alias("stored"), col("article").alias("stored_article"))
-        both = pairs.join(articles, on="row").join(stored, on="stored")
-        judged = both.select(self._pair_judge.judge(col("article"), col("stored_article")))
-        return self._keep(judged.where(fn.not_null(col("against"))))
+    def _sharing(self, pairs: DataFrame) -> DataFrame:
+        """Return the pairs that may have words in common."""
+        shared = may_share_words(col("of_row"), col("of_stored")).alias("joins")
+        both = self._with_both(pairs, col("sketch"))
+        return self._keep(
+            both.select(col("row").alias("member"), col("stored").alias("against"), shared).where("joins")
+        )
+
+    def _judged(self, pairs: DataFrame) -> DataFrame:
+        """Return the pairs that have words in common, judged as if nothing else were stored."""
+        both = self._with_both(pairs, _as_row("row", "shingles"))
+        judged = both.select(self._pair_judge.judge(col("of_row"), col("of_stored")))
+        return self._keep(judged.where(fn.not_null(col("against"))).with_column("joins", fn.not_null(col("relation"))))
+
+    def _with_both(self, pairs: DataFrame, what: Expression) -> DataFrame:
+        """Add what is known of the `row` and of the `stored` article of each pair."""
+        articles = self.texts().select("row", what.alias("of_row"))
+        stored = articles.select(col("row").alias("stored"), col("of_row").alias("of_stored"))
+        return pairs.join(articles, on="row").join(stored, on="stored")
 
     def _versions(self) -> DataFrame:
         """Return an edge from each version of a page to its first one."""
@@ -261,43 +302,20 @@ class _Corpus:
         several = first.where(col("other") < col("last")).select("canonical_url", "other")
         return pages.join(several, on="canonical_url").where(col("one") > col("other")).select("one", "other")
 
-    def settle(self, hits: DataFrame, pairs: DataFrame) -> DataFrame:
+    def settle(self, groups: DataFrame, hits: DataFrame) -> DataFrame:
         """Return the members of all clusters of two or more articles, with the columns of MEMBERSHIP_FIELDS."""
-        joining = pairs.where(_JOINS)
-        edges = self._keep(joining.select(*_EDGE).concat(self._versions()))
-        groups = connected_components(edges, keep=self._keep)
-        by_group = edges.join(groups, left_on="one", right_on="row").groupby("group")
-        sizes = by_group.agg(fn.count(col("one")).alias("edges"))
-        # A pair with few other neighbours is decided: the judge has nothing else to take into account.
-        few = hits.where(fn.list_count(col("hits")) <= lit(FEW_CLUSTERS)).select("row")
-        alone = joining.join(groups, left_on="member", right_on="row").join(sizes.where("edges = 1"), on="group")
-        alone = self._keep(alone.join(few, left_on="member", right_on="row", how="semi"))
-        rest = groups.join(alone, on="group", how="anti")
-        judged = fn.to_struct(*map(col, (*MEMBERSHIP_FIELDS, "is_head"))).alias("judged")
-        by_member = pairs.select(col("member").alias("row"), judged).groupby("row").agg(fn.list_agg(col("judged")))
-        hits = hits.join(by_member, on="row", how="left")
-        return self._keep(_members_of_pairs(alone).concat(self._settle_groups(rest, hits, edges)))
-
-    def _settle_groups(self, groups: DataFrame, hits: DataFrame, edges: DataFrame) -> DataFrame:
-        """Return the members of the clusters in groups that need all their articles in order."""
-        joining = edges.select(col("one").alias("row"), lit(True).alias("may_join")).distinct()  # noqa: FBT003 - a value
-        members = groups.join(hits, on="row", how="left").join(joining, on="row", how="left")
-        # What an article is compared with outside of its group shows whether a text is common to many clusters.
-        beside = members.where(fn.not_null(col("may_join"))).select(col("group").alias("in"), col("hits").alias("row"))
+        members = groups.join(hits, on="row", how="left")
+        # What an article of a divided group is compared with outside shows whether a text is common to many clusters.
+        beside = members.where("may_join").select(col("group").alias("in"), col("hits").alias("row"))
         beside = beside.explode("row").where(fn.not_null(col("row")))
         wanted = beside.concat(groups.select(col("group").alias("in"), "row")).distinct()
         found = wanted.join(members, on="row", how="left").join(self.texts(), on="row")
-        found = found.with_columns(
-            {
-                "group": fn.coalesce(col("group"), col("row")),
-                "may_join": fn.coalesce(col("may_join"), lit(False)),  # noqa: FBT003 - a value
-            }
-        )
+        found = found.with_column("group", fn.coalesce(col("group"), col("row")))
         article = _as_row("row", "group", "hits", "judged", "may_join", "shingles").alias("article")
         by_group = found.select("in", article).groupby("in").agg(fn.list_agg(col("article")))
         settled = by_group.select(self._pair_judge.settle(col("in"), col("article")).alias("found")).explode("found")
         settled = settled.where(fn.not_null(col("found")))
-        return settled.select(*(fn.get(col("found"), name).alias(name) for name in MEMBERSHIP_FIELDS))
+        return self._keep(settled.select(*(fn.get(col("found"), name).alias(name) for name in MEMBERSHIP_FIELDS)))
 
     def write(self, members: DataFrame, made: Path) -> dict[str, object]:
         """Write texts and clusters into a folder, and return the counts for the report."""
@@ -324,15 +342,6 @@ class _Corpus:
 def _as_row(*columns: str) -> Expression:
     """Return the columns from which our functions make an article to be judged, as one."""
     return fn.to_struct(*map(col, (*columns, *JUDGED_FIELDS)))
-
-
-def _members_of_pairs(alone: DataFrame) -> DataFrame:
-    """Return the two members of each cluster that is one pair."""
-    head = fn.when(col("is_head"), col("member")).otherwise(col("against")).alias("head")
-    joined = alone.select("member", head, *(name for name in MEMBERSHIP_FIELDS if name not in {"member", "head"}))
-    missing = (lit(None).cast(kind).alias(name) for name, kind in MEMBERSHIP_FIELDS.items())
-    first = alone.select(col("against").alias("member"), head, *list(missing)[2:])
-    return joined.concat(first)
 
 
 def _few(shared: DataFrame) -> DataFrame:

@@ -18,8 +18,10 @@ from worker.batch.groups import CorpusRow, JoiningPair, Membership, judge_row, m
 from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
 from worker.config.schema import DedupeSettings
 from worker.dates.parsing import plausible_date, read_date
-from worker.dedupe.fingerprint import fingerprint
+from worker.dedupe.alignment import may_be_aligned, sketch
+from worker.dedupe.fingerprint import fingerprint_of
 from worker.dedupe.judge import Deduper
+from worker.dedupe.tokenizer import shingles, tokenize
 from worker.errors import SourceError
 from worker.models import Article, Fingerprint, Kind, Neighbour
 from worker.sources.entries import clean_title
@@ -65,7 +67,7 @@ MEMBERSHIP_FIELDS: Final = {
 }
 """The columns of the clusters, the fields of `Membership`."""
 
-_ARTICLE: Final = DataType.struct({**ARTICLE_FIELDS, **FINGERPRINT_FIELDS, "keys": _KEYS})
+_ARTICLE: Final = DataType.struct({**ARTICLE_FIELDS, **FINGERPRINT_FIELDS, "keys": _KEYS, "sketch": DataType.binary()})
 _MEMBERSHIP: Final = DataType.struct(MEMBERSHIP_FIELDS)
 _VERDICT: Final = DataType.struct({**MEMBERSHIP_FIELDS, "is_head": DataType.bool()})
 _HITS: Final = DataType.struct({"hits": _KEYS, "first": DataType.int64()})
@@ -107,7 +109,8 @@ class ArticleReader:
 
     def _read_one(self, place: str, values: Mapping[str, Any]) -> dict[str, object]:
         article = read_article(values, place=place, now=self._now)
-        made = fingerprint(article.text)
+        every = shingles(tokenize(article.text).hashes)
+        made = fingerprint_of(every)
         return {
             **{name: getattr(article, name) for name in ARTICLE_FIELDS if name != "id"},
             "id": article.external_id,
@@ -118,6 +121,7 @@ class ArticleReader:
             "anchors": made.anchors,
             "shingles": made.shingles,
             "keys": index.keys_of(made),
+            "sketch": sketch(every),
         }
 
 
@@ -202,6 +206,17 @@ def _hits_of(posting: int, size: int, postings: list[list[int]]) -> dict[str, ob
 # Pairs and groups.
 
 
+@daft.func.batch(return_dtype=DataType.bool(), batch_size=_ROWS)
+def may_share_words(article: Series, stored: Series) -> Any:
+    """Return whether the judge may find words in common in each pair of articles, given their sketches."""
+    pairs = zip(article.to_pylist(), stored.to_pylist(), strict=True)
+    return _column((may_be_aligned(one, other) for one, other in pairs), DataType.bool())
+
+
+JUDGED: Final = DataType.list(_VERDICT)
+"""The verdicts on an article and some others, each alone."""
+
+
 @daft.cls
 class PairJudge:
     """Judges pairs of articles, and groups of articles in their order, as online."""
@@ -252,7 +267,7 @@ def corpus_row(values: Mapping[str, Any]) -> CorpusRow:
         article=Article(**{**article, "kind": Kind(article["kind"]), "language": "", "words": 0}),
         shingles=values["shingles"],
         hits=tuple(values.get("hits") or ()),
-        may_join=values.get("may_join", True),
+        may_join=values.get("may_join") is not False,
         judged={each["against"]: _joining_pair(**each) for each in values.get("judged") or ()},
     )
 

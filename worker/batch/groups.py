@@ -18,6 +18,9 @@ from worker.models.base import dataclass
 from worker.storage.corpus.clusters import JOINING
 from worker.storage.corpus.neighbours import MAX_NEIGHBOURS, MAX_VERSIONS
 
+MOST_IN_GROUP: Final = 2_000
+"""Articles of a group that one process settles as they are, in some seconds. Chosen, not measured. A larger group is
+divided first (`find_groups`), which judges most of its articles twice."""
 FEW_CLUSTERS: Final = 3
 """With so few neighbours or clusters in all, no text can be common to three besides (docs/dedupe.md, "Verdicts")."""
 UNCHANGED: Final = "unchanged"

@@ -146,7 +146,11 @@ def _permutations() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 
 def fingerprint(text: str) -> Fingerprint:
     """Return the signature and index keys of a text; a text without words has no keys."""
-    every = shingles(tokenize(text).hashes)
+    return fingerprint_of(shingles(tokenize(text).hashes))
+
+
+def fingerprint_of(every: NDArray[np.uint64]) -> Fingerprint:
+    """Return the signature and index keys of a text, given all of its shingles."""
     values = minhash(every)
     keys = anchor_keys(every)
     return Fingerprint(

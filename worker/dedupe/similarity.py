@@ -16,7 +16,7 @@ from itertools import pairwise, takewhile
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.dedupe.alignment import Alignment, align_all, align_by, align_nothing
+from worker.dedupe.alignment import MIN_CONTAINMENT, Alignment, align_all, align_by, align_nothing, shared_values
 from worker.dedupe.prepared import PreparedText, title_overlap
 from worker.dedupe.tokenizer import in_sorted, sorted_unique, word_pairs
 from worker.models.base import dataclass
@@ -201,10 +201,8 @@ def _is_boilerplate(coverage: Coverage, start: int, stop: int) -> bool:
     return bool(whole_lines) and coverage.known_share([(start, stop)]) < _OFF_TOPIC_SHARE
 
 
-# Chosen by hand: texts that share fewer shingles are not aligned, which saves most of the time spent on a pair, and a
-# run of shared shingles that is repeated within a text counts from this many words on.
-_MIN_CONTAINMENT = 0.15
 _MIN_REPEAT = 30
+"""A run of shared shingles that is repeated within a text counts from this many words on. Chosen by hand."""
 
 # Two texts that share only boilerplate must not be reduced to it. So boilerplate is removed from a text only if the
 # other is mostly covered, or if both share `_MIN_STORY_WORDS` and have the same title, or titles about what they share
@@ -303,10 +301,10 @@ def _compare_in_order(one: PreparedText, two: PreparedText) -> Similarity:
     if len(one.words) and np.array_equal(one.words.hashes, two.words.hashes):
         return _without_boilerplate(one, two, jaccard=1.0, containment=1.0, alignment=align_all(one.words))
     few = min(len(one.distinct_shingles), len(two.distinct_shingles))
-    shared = _shared(one.distinct_shingles, two.distinct_shingles)
+    shared = shared_values(one.distinct_shingles, two.distinct_shingles)
     jaccard = len(shared) / max(1, len(one.distinct_shingles) + len(two.distinct_shingles) - len(shared))
     containment = len(shared) / few if few else 0.0
-    if containment < _MIN_CONTAINMENT:
+    if containment < MIN_CONTAINMENT:
         alignment = align_nothing(one.words, two.words)
         return _without_boilerplate(one, two, jaccard=jaccard, containment=containment, alignment=alignment)
     alignment = align_by(one.words.hashes, one.unique_shingles, two.words.hashes, two.unique_shingles)
@@ -353,12 +351,6 @@ def _title_lead(text: PreparedText, matched: NDArray[np.bool_]) -> float:
         marked_share(in_sorted(title, sorted_unique(text.words.hashes[marks]))) for marks in (matched, own)
     )
     return shared - other
-
-
-def _shared(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the intersection of two sorted arrays of distinct values."""
-    short, long = (one, two) if len(one) <= len(two) else (two, one)
-    return short[in_sorted(short, long)]
 
 
 def _with_repeats(

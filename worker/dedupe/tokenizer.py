@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,7 +223,7 @@ def sorted_unique(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return ordered[is_first]
 
 
-def in_sorted(hashes: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def in_sorted(hashes: NDArray[np.unsignedinteger[Any]], ordered: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_]:
     """Return for each hash whether it is in the sorted array."""
     if not len(ordered):
         return np.zeros(len(hashes), dtype=np.bool_)

@@ -73,7 +73,7 @@ def as_read(row: dict[str, Any]) -> dict[str, Any]:
     return {**dict.fromkeys([*USUAL_NAMES, "published_at_text", "fetched_at_text"]), **row}
 
 
-def test_the_clusters_are_those_of_the_online_worker(tmp_path: Path) -> None:
+def test_the_clusters_are_those_of_the_online_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = corpus()
     first = [{"Content": row["text"], "link": row["url"], "date": row["published_at"]} for row in rows[:60]]
     pq.write_table(pa.Table.from_pylist(first), tmp_path / "1.parquet", row_group_size=7)
@@ -92,6 +92,11 @@ def test_the_clusters_are_those_of_the_online_worker(tmp_path: Path) -> None:
     assert heads == online
     assert len(set(heads.values())) < len(rows) - 10
     assert online[len(rows) - 1] == len(rows) - 2
+
+    monkeypatch.setattr("worker.batch.dedupe.MOST_IN_GROUP", 3)
+    dedupe(DedupeJob(inputs=[str(tmp_path / "*.*")], out=tmp_path / "divided", settings=DedupeSettings(), now=NOW))
+    divided = pq.read_table(tmp_path / "divided" / "clusters.parquet").to_pylist()
+    assert divided == members
 
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert (report["rows"], report["empty"]) == (len(rows), 1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.dedupe.factories import edited, prose
-from worker.dedupe.alignment import align, align_passages
+from worker.dedupe.alignment import align, align_passages, may_be_aligned, sketch
 from worker.dedupe.prepared import prepare
 from worker.dedupe.similarity import compare, unmatched_passages
 from worker.dedupe.tokenizer import tokenize
@@ -118,6 +118,24 @@ def test_similarity_counts_distinct_shingles_and_words() -> None:
     assert similarity.jaccard == 1 / 3
     assert similarity.containment == 1 / 2
     assert similarity.shared_words == 5
+
+
+def test_sketches_leave_out_only_pairs_without_a_word_in_common() -> None:
+    words, others = (" ".join(prose(number)).split() for number in (2, 3))
+    # 24 words have 20 shingles: 7 words in common are 3 of them, the least share of texts that are aligned.
+    pairs = [(words[:24], [*words[:shared], *others[: 24 - shared]]) for shared in range(25)]
+    pairs += [(words[:size], words[:size]) for size in (1, 4, 5)]
+    pairs += [(words, others), (words, [*others, *words[:20]]), (words[:30], [*others, *words[:20]])]
+    answers = list[bool]()
+    for one, two in pairs:
+        ours, theirs = prepare(" ".join(one)), prepare(" ".join(two))
+        answer = may_be_aligned(sketch(ours.shingles), sketch(theirs.shingles))
+        assert answer == may_be_aligned(sketch(theirs.shingles), sketch(ours.shingles))
+        assert answer or compare(ours, theirs).shared_words == 0
+        answers.append(answer)
+
+    assert answers == [*[False] * 7, *[True] * 21, False, False, True]
+    assert not may_be_aligned(sketch(prepare("").shingles), sketch(prepare("").shingles))
 
 
 def test_empty_texts_have_nothing_in_common_with_anything() -> None:
