@@ -17,14 +17,22 @@ from worker.charset.characters import clean_line, clean_text, count_words, is_te
 from worker.errors import ExtractError, FetchBlocked, SourceError, WorkerError
 from worker.extract import quality
 from worker.extract.document import Document, PageMarks, first_time_zone, open_document, read_marks
-from worker.extract.explain import ArticleFields, ExtractionExplanation, StepGuard, Trace, describe_error, short_field
+from worker.extract.explain import (
+    ArticleFields,
+    ExtractionExplanation,
+    RemovalBudget,
+    StepGuard,
+    Trace,
+    describe_error,
+    short_field,
+)
 from worker.extract.fields.dates import DateContext, PageDate, find_modified, find_published
 from worker.extract.fields.metadata import Title, find_fields, find_title
 from worker.extract.ipc import ExtractRules
 from worker.extract.main_text.body import extract_with_library
 from worker.extract.main_text.boilerplate import drop_boilerplate, paragraph_key
 from worker.extract.main_text.finder import find_main_text
-from worker.extract.main_text.removal import RemovalBudget, remove_controls
+from worker.extract.main_text.removal import remove_controls
 from worker.extract.main_text.text_blocks import ArticleBlock
 from worker.extract.multipage import (
     canonical_url_of,

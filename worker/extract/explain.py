@@ -1,9 +1,12 @@
-"""Records the origin of each field, each dropped block and each failed step of a page, for `extract --explain`."""
+"""Records what each step of an extraction found, dropped and failed at, for `extract --explain`, and limits the steps.
+
+A step that fails or would remove too much of a page's running text costs nothing but that step.
+"""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path
@@ -183,3 +186,112 @@ def describe_error(error: Exception) -> str:
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" at {Path(frame.filename).name}:{frame.lineno}" for frame in place)
     return f"{type(error).__name__}: {error}"[:_MAX_MESSAGE_CHARS] + where
+
+
+# Removals: how much running text each takes.
+
+
+# The running text of smaller boxes is not counted, to save time. Chosen, not measured: two or three sentences.
+_SMALL_BOX_CHARS = 200
+# Elements whose content is never text.
+NON_TEXT_TAGS = ("script", "style", "template", "svg", "iframe", "link", "base", "input", "option")
+MIN_SENTENCE_CHARS = 40
+"""Shorter pieces of text are menu entries and labels. Chosen, not measured."""
+
+
+class RemovalBudget:
+    """Refuses removals that would take too much of a page's running text, measured in characters.
+
+    Unclosed tags can put a whole article inside its own menu; so every step that removes elements goes through this.
+    `doubtful` are removed elements that nothing but a name speaks against.
+    """
+
+    def __init__(self, body: HtmlElement, trace: Trace) -> None:
+        self._body = body
+        self._trace = trace
+        self._total: int | None = None
+        self.doubtful: list[HtmlElement] = []
+
+    @property
+    def total(self) -> int:
+        """How much running text the page had before the first removal."""
+        if self._total is None:
+            self._total = count_running_text(self._body)
+        return self._total
+
+    def remove(
+        self, boxes: Iterable[HtmlElement], *, why: str, share: float, counted: Mapping[HtmlElement, int] | None = None
+    ) -> list[HtmlElement]:
+        """Remove elements from the page, but keep and return those with more than `share` of its running text.
+
+        `why` completes the sentence "it …". `counted` is the running text of each element, if it was counted since the
+        last change of the page. Every removal and every refusal is recorded on the trace.
+        """
+        kept = []
+        # The page has at least this much running text; only if that is too little, all of it is counted.
+        least = share * counted.get(self._body, 0) if counted else 0.0
+        for box in boxes:
+            held = _running_text_in(box) if counted is None else counted.get(box, 0)
+            if held > least and held > share * self.total:
+                self.keep(held, why)
+                kept.append(box)
+                continue
+            self._trace.drop_box(box, why)
+            remove_element(box)
+        return kept
+
+    def keep(self, held: int, why: str) -> None:
+        """Record that elements with so many characters of running text stay, although each "it …"."""
+        self._trace.figure(f"kept although it {why}", f"{held} of {self.total} characters of running text")
+
+
+def remove_element(element: HtmlElement) -> None:
+    """Remove an element with its content, but not the text after it; do nothing if it is already removed."""
+    if element.getparent() is not None:
+        element.drop_tree()
+
+
+def make_plain_div(element: HtmlElement) -> None:
+    """Turn an element into a `div` without attributes, so that nothing suggests what it holds."""
+    for name in list(element.attrib):
+        del element.attrib[name]
+    element.tag = "div"
+
+
+def _running_text_in(box: HtmlElement) -> int:
+    """Return how many characters of running text an element holds, 0 for a small one."""
+    text = box.text_content()
+    # Most boxes hold almost no text; counting it exactly is not worth the time.
+    return (
+        count_running_text(box)
+        if len(text) > _SMALL_BOX_CHARS and len(" ".join(text.split())) > _SMALL_BOX_CHARS
+        else 0
+    )
+
+
+def count_running_text(element: HtmlElement) -> int:
+    """Return how many characters of running text an element holds.
+
+    Running text is every piece of text outside links with at least MIN_SENTENCE_CHARS characters.
+    """
+    return sum(map(len, sentences_in(element)))
+
+
+def sentences_in(element: HtmlElement) -> Iterator[str]:
+    """Yield the pieces of running text in an element, blanks collapsed."""
+    for part in element.iter("*"):
+        text, tail = part.text or "", part.tail or ""
+        if (len(text) < MIN_SENTENCE_CHARS and len(tail) < MIN_SENTENCE_CHARS) or part.tag in NON_TEXT_TAGS:
+            continue
+        if part.tag != "a" and (sentence := sentence_of(text)):
+            yield sentence
+        if part is not element and (sentence := sentence_of(tail)):
+            yield sentence
+
+
+def sentence_of(piece: str | None) -> str:
+    """Return a piece of text with its blanks collapsed, an empty string if it is too short to be running text."""
+    if not piece or len(piece) < MIN_SENTENCE_CHARS:
+        return ""
+    flat = " ".join(piece.split())
+    return flat if len(flat) >= MIN_SENTENCE_CHARS else ""

@@ -6,7 +6,9 @@ tags that it discards become plain boxes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
 from typing import cast
@@ -22,7 +24,7 @@ from trafilatura.xpaths import BODY_XPATH
 from worker.charset import decode
 from worker.charset.characters import count_words, fold
 from worker.extract.document import is_inline, open_document, prefilter_markup
-from worker.extract.main_text.removal import NON_TEXT_TAGS, make_plain_div, remove_element
+from worker.extract.explain import NON_TEXT_TAGS, make_plain_div, remove_element
 from worker.extract.main_text.text_blocks import (
     ArticleBlock,
     TextBlock,
@@ -277,12 +279,16 @@ def _options(*, fast: bool) -> Options:
 
 # The floor: trafilatura's text of the unchanged page, used if it covers clearly more of the running text than ours.
 
-
 # A block is covered if its first folded characters are in the text. Chosen, not measured.
 _COVERAGE_KEY_CHARS = 50
 # On larger pages trafilatura takes seconds. Only the largest of a thousand real news pages are about as large.
 _MAX_CHARS_FOR_LIBRARY = 1_500_000
 _MAX_TAGS_FOR_LIBRARY = 20_000
+# A string in a script with so many paragraphs and characters can be an article. Chosen, not measured.
+_MIN_PARAGRAPHS, _MIN_MARKUP_CHARS = 3, 500
+_PARAGRAPH = re.compile(r"(?:<|u003c)p", re.IGNORECASE)
+# The last string of a damaged script is not closed; it must match, too, so that the search takes linear time.
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
 # How much more running text trafilatura must cover, as a share of all of it (docs/extract.md) and in characters
 # (chosen, not measured: about a paragraph).
 _MIN_GAIN_SHARE = 0.2
@@ -293,10 +299,47 @@ _SCRAP_RATIO = 3
 
 def extract_with_library(page: Page) -> list[ArticleBlock]:
     """Return trafilatura's text of a page as fetched; an empty list for a page so large that it would take seconds."""
-    markup = prefilter_markup(decode(page.body, page.content_type).text)
-    if len(markup) > _MAX_CHARS_FOR_LIBRARY or markup.count("<") > _MAX_TAGS_FOR_LIBRARY:
-        return []
-    return extract_untouched(markup)
+    return _extract_small(prefilter_markup(decode(page.body, page.content_type).text))
+
+
+def extract_from_scripts(page: Page) -> list[ArticleBlock]:
+    """Return trafilatura's text of the markup in a page's scripts: the article of a page that its scripts render."""
+    held = markup_in_scripts(decode(page.body, page.content_type).text)
+    return _extract_small(f"<html><body><article>{held}</article></body></html>") if held else []
+
+
+def _extract_small(markup: str) -> list[ArticleBlock]:
+    is_large = len(markup) > _MAX_CHARS_FOR_LIBRARY or markup.count("<") > _MAX_TAGS_FOR_LIBRARY
+    return [] if is_large else extract_untouched(markup)
+
+
+def markup_in_scripts(written: str) -> str:
+    """Return the longest string with several paragraphs in a page's scripts, an empty string if there is none."""
+    scripts = (part.partition("</script")[0] for part in written.split("<script")[1:])
+    return max((held for script in scripts for held in _markup_strings(script, depth=2)), key=len, default="")
+
+
+def _markup_strings(code: str, *, depth: int) -> Iterator[str]:
+    """Yield the strings of a script that hold paragraphs; a string can hold JSON with such strings."""
+    if len(_PARAGRAPH.findall(code)) < _MIN_PARAGRAPHS:
+        return
+    for literal in _STRING.findall(code):
+        try:
+            value = json.loads(literal, strict=False) if len(literal) >= _MIN_MARKUP_CHARS else ""
+        except ValueError:
+            continue
+        inner = list(_markup_strings(value, depth=depth - 1)) if depth else []
+        yield from inner or ([value] if value.count("<p") >= _MIN_PARAGRAPHS else [])
+
+
+def has_text_elsewhere(body: bytes) -> bool:
+    """Return whether a page has paragraphs where no step of ours looks: in scripts, or for readers without these."""
+    lower = body.lower()
+    return b"u003cp" in lower or any(
+        b"<p" in part.partition(b"</" + tag)[0]
+        for tag in (b"noscript", b"script")
+        for part in lower.split(b"<" + tag)[1:]
+    )
 
 
 def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], running: Sequence[str]) -> bool:

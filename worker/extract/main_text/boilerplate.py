@@ -101,6 +101,9 @@ _MIN_REPEAT_CHARS = 40
 # A page that holds its article twice, for large and small screens, repeats more than this share of its distinct text
 # (35% of all of it); a song repeats its refrain, which is little distinct text. Measured: docs/extract.md.
 _DOUBLED_PAGE_SHARE = 0.54
+# One or two paragraphs that are there three times on average, and are most of the text, are the author's filler: a page
+# that holds its article twice repeats many paragraphs, each once. Chosen; measured on 2,500 pages of 14 collections.
+_MAX_FILLERS, _MIN_FILLER_COPIES = 2, 3
 # Otherwise a repeat is dropped if it repeats one of the first blocks, or is part of a long repeated run; a shorter run
 # is enough if it follows its original directly. Measured together: docs/extract.md.
 _LEAD_BLOCKS, _MIN_LEAD_CHARS = 3, 100
@@ -180,16 +183,17 @@ def _repeated_blocks(blocks: Sequence[ArticleBlock]) -> set[int]:
     """Return the indexes of blocks that repeat an earlier one because of the page, not the author.
 
     That is so for a block directly after its original, a repeated lead, a long run of blocks repeated in the same
-    order, and every repeat on a page that holds most of its article twice.
+    order, and every repeat on a page that holds most of its article twice. A page of filler has no such repeats.
     """
     first: dict[str, int] = {}
     earlier = [first.setdefault(block.folded, index) for index, block in enumerate(blocks)]
     again = {
         index for index, at in enumerate(earlier) if at != index and len(blocks[index].folded) >= _MIN_REPEAT_CHARS
     }
-    repeated = sum(map(len, {blocks[index].folded for index in again}))
-    if repeated > _DOUBLED_PAGE_SHARE * sum(map(len, first)):
-        return again
+    repeated = {earlier[index] for index in again}
+    if sum(len(blocks[at].folded) for at in repeated) > _DOUBLED_PAGE_SHARE * sum(map(len, first)):
+        is_filler = len(repeated) <= _MAX_FILLERS and len(again) >= (_MIN_FILLER_COPIES - 1) * len(repeated)
+        return set() if is_filler else again
     in_repeated_runs = {index for run in _repeated_runs(blocks, earlier) for index in run}
     return in_repeated_runs | {index for index in again if _is_adjacent_repeat(blocks, index, earlier[index])}
 

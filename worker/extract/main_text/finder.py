@@ -16,25 +16,21 @@ from lxml.html import HtmlElement, fromstring
 
 from worker.charset.characters import clean_line, count_words, fold
 from worker.extract.document import Document
-from worker.extract.explain import StepGuard, Trace
+from worker.extract.explain import RemovalBudget, StepGuard, Trace, count_running_text, sentences_in
 from worker.extract.json_ld import JsonLd
 from worker.extract.main_text.body import (
     count_block_words,
     covers_more,
     extract_body,
+    extract_from_scripts,
     extract_with_library,
+    has_text_elsewhere,
     is_scrap,
     total_chars,
 )
-from worker.extract.main_text.listing import find_teasers, gather_listing_signs, may_be_listing, reject_listing
+from worker.extract.main_text.listing import gather_listing_signs, may_be_listing, reject_listing
 from worker.extract.main_text.phrases import is_credit, is_prompt
-from worker.extract.main_text.removal import (
-    RemovalBudget,
-    count_running_text,
-    remove_comments,
-    remove_link_blocks,
-    sentences_in,
-)
+from worker.extract.main_text.removal import find_teasers, remove_comments, remove_link_blocks
 from worker.extract.main_text.text_blocks import (
     ArticleBlock,
     TextBlock,
@@ -321,10 +317,13 @@ def _better_reading(
         return MainText(blocks=declared, lead=own.lead, notes=(note,), fallbacks=("json-ld",))
     if not _may_have_lost(own, min_words=min_words):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
-    theirs = guard.run("the library's reading", lambda: extract_with_library(page), default=none)
-    trace.figure("library read too", f"{total_chars(theirs)} characters, ours {total_chars(own.blocks)}")
     few = max(min_words, _FEW_WORDS)
     is_free = document.json_ld.accessible_for_free is not False
+    theirs = guard.run("the library's reading", lambda: extract_with_library(page), default=none)
+    if is_free and count_block_words(theirs) < few:
+        scripted = guard.run("the text in scripts", lambda: extract_from_scripts(page), default=none)
+        theirs = max(theirs, scripted, key=total_chars)
+    trace.figure("library read too", f"{total_chars(theirs)} characters, ours {total_chars(own.blocks)}")
     if not covers_more(theirs, own.blocks, own.running) and not (
         is_free and is_scrap(own.blocks, theirs, page, few=few)
     ):
@@ -377,13 +376,8 @@ def _own_reading(
         lead,
         left,
         budget.doubtful if total_chars(body) < _INTRODUCTION_CHARS else (),
-        is_rendered=bool(density.chars) or _has_noscript(document.body),
+        is_rendered=bool(density.chars) or has_text_elsewhere(document.body),
     )
-
-
-def _has_noscript(body: bytes) -> bool:
-    """Return whether a page has paragraphs for readers without scripts; they were removed before parsing."""
-    return any(b"<p" in part.partition(b"</noscript")[0] for part in body.lower().split(b"<noscript")[1:])
 
 
 def _teasers(document: Document, density: TextDensity, blocks: Sequence[TextBlock]) -> dict[HtmlElement, HtmlElement]:

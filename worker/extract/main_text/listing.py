@@ -17,70 +17,14 @@ from worker.charset.characters import count_words, fold
 from worker.errors import ExtractError, SourceError
 from worker.extract.document import INLINE_TAGS, Document
 from worker.extract.main_text.text_blocks import (
-    MAX_BOX_LEVELS,
-    OwnPlaces,
     TextBlock,
     TextDensity,
     TextShares,
     links_to_other_page,
-    own_places,
 )
 from worker.models.base import dataclass
 from worker.urls import is_home
 from worker.urls.keys import AddressShape, address_shape
-
-# Teasers: blocks that announce other pages, each in a small box with a linked headline.
-
-
-# In characters, chosen: shorter links are no headlines; a teaser is at most so long, with at most so much beside it.
-_MIN_TEASER_LINK_CHARS = 20
-_MAX_TEXT_BESIDE_TEASER = 260
-_MAX_TEASER_CHARS = 600
-# The text of a link that is an address is no headline.
-_ADDRESS = re.compile(r"\s*(?:https?://|www\.)")
-
-
-def find_teasers(
-    density: TextDensity, blocks: Sequence[TextBlock], *, url: str, is_article: bool
-) -> dict[HtmlElement, HtmlElement]:
-    """Return the blocks that announce other pages: their elements, with the small box each shares with a headline.
-
-    A headline that links to its own page (`url`) announces none. On a page that declares itself an article, links to
-    places inside it announce none either, and a headline with several paragraphs is a section of it.
-    """
-    own = own_places(url, is_article=is_article)
-    found: dict[HtmlElement, HtmlElement] = {}
-    for block in blocks:
-        if not block.is_linked and (box := _teaser_box(block, density, own)) is not None:
-            found[block.element] = box
-    if not is_article:
-        return found
-    paragraphs = Counter(found.values())
-    return {element: box for element, box in found.items() if paragraphs[box] == 1}
-
-
-def _teaser_box(block: TextBlock, density: TextDensity, own: OwnPlaces) -> HtmlElement | None:
-    """Return the small box that a block shares with a linked headline, None if there is none."""
-    box = block.element
-    if block.chars > _MAX_TEASER_CHARS:
-        return None
-    for _ in range(MAX_BOX_LEVELS):
-        parent = box.getparent()
-        if parent is None or parent.tag in {"body", "html"}:
-            return None
-        box = parent
-        if density.chars[box] > block.chars * 1.3 + _MAX_TEXT_BESIDE_TEASER:
-            return None
-        if any(_is_linked_headline(link, block.element, density, own) for link in box.iter("a")):
-            return box
-    return None
-
-
-def _is_linked_headline(link: HtmlElement, block: HtmlElement, density: TextDensity, own: OwnPlaces) -> bool:
-    if density.chars.get(link, 0) < _MIN_TEASER_LINK_CHARS or block in link.iterancestors():
-        return False
-    return links_to_other_page(link, own) and _ADDRESS.match(link.text or "") is None
-
 
 # Cards: sibling elements of the same tag and class, each with a link to a different page.
 

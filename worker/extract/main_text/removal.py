@@ -1,121 +1,27 @@
-"""Removes controls, readers' comments and link blocks from a page, never more than a set share of its running text."""
+"""Removes controls, readers' comments, teasers and link blocks, never more than a set share of its running text."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise, takewhile
 
 from lxml.etree import strip_elements
 from lxml.html import HtmlElement
 
-from worker.extract.explain import Trace
+from worker.extract.explain import NON_TEXT_TAGS, RemovalBudget, count_running_text, make_plain_div, sentence_of
 from worker.extract.main_text.phrases import count_dated_chars, is_comment_heading, mentions_comments
-from worker.extract.main_text.text_blocks import MIN_SENTENCE_CHARS, TextBlock, TextDensity, in_tables, sum_beside_links
-
-# The running text of smaller boxes is not counted, to save time. Chosen, not measured: two or three sentences.
-_SMALL_BOX_CHARS = 200
-# Elements whose content is never text.
-NON_TEXT_TAGS = ("script", "style", "template", "svg", "iframe", "link", "base", "input", "option")
-
-
-class RemovalBudget:
-    """Refuses removals that would take too much of a page's running text, measured in characters.
-
-    Unclosed tags can put a whole article inside its own menu; so every step that removes elements goes through this.
-    `doubtful` are removed elements that nothing but a name speaks against.
-    """
-
-    def __init__(self, body: HtmlElement, trace: Trace) -> None:
-        self._body = body
-        self._trace = trace
-        self._total: int | None = None
-        self.doubtful: list[HtmlElement] = []
-
-    @property
-    def total(self) -> int:
-        """How much running text the page had before the first removal."""
-        if self._total is None:
-            self._total = count_running_text(self._body)
-        return self._total
-
-    def remove(
-        self, boxes: Iterable[HtmlElement], *, why: str, share: float, density: TextDensity | None = None
-    ) -> list[HtmlElement]:
-        """Remove elements from the page, but keep and return those with more than `share` of its running text.
-
-        `why` completes the sentence "it …". If the page was measured since the last change, `density` saves counting
-        again. Every removal and every refusal is recorded on the trace.
-        """
-        kept = []
-        # The page has at least this much running text; only if that is too little, all of it is counted.
-        least = share * density.sentences.get(density.elements[0], 0) if density and density.elements else 0.0
-        for box in boxes:
-            held = _running_text_in(box) if density is None else density.sentences.get(box, 0)
-            if held > least and held > share * self.total:
-                self.keep(held, why)
-                kept.append(box)
-                continue
-            self._trace.drop_box(box, why)
-            remove_element(box)
-        return kept
-
-    def keep(self, held: int, why: str) -> None:
-        """Record that elements with so many characters of running text stay, although each "it …"."""
-        self._trace.figure(f"kept although it {why}", f"{held} of {self.total} characters of running text")
-
-
-def remove_element(element: HtmlElement) -> None:
-    """Remove an element with its content, but not the text after it; do nothing if it is already removed."""
-    if element.getparent() is not None:
-        element.drop_tree()
-
-
-def make_plain_div(element: HtmlElement) -> None:
-    """Turn an element into a `div` without attributes, so that nothing suggests what it holds."""
-    for name in list(element.attrib):
-        del element.attrib[name]
-    element.tag = "div"
-
-
-def _running_text_in(box: HtmlElement) -> int:
-    """Return how many characters of running text an element holds, 0 for a small one."""
-    text = box.text_content()
-    # Most boxes hold almost no text; counting it exactly is not worth the time.
-    return (
-        count_running_text(box)
-        if len(text) > _SMALL_BOX_CHARS and len(" ".join(text.split())) > _SMALL_BOX_CHARS
-        else 0
-    )
-
-
-def count_running_text(element: HtmlElement) -> int:
-    """Return how many characters of running text an element holds.
-
-    Running text is every piece of text outside links with at least MIN_SENTENCE_CHARS characters.
-    """
-    return sum(map(len, sentences_in(element)))
-
-
-def sentences_in(element: HtmlElement) -> Iterator[str]:
-    """Yield the pieces of running text in an element, blanks collapsed."""
-    for part in element.iter("*"):
-        text, tail = part.text or "", part.tail or ""
-        if (len(text) < MIN_SENTENCE_CHARS and len(tail) < MIN_SENTENCE_CHARS) or part.tag in NON_TEXT_TAGS:
-            continue
-        if part.tag != "a" and (sentence := _sentence(text)):
-            yield sentence
-        if part is not element and (sentence := _sentence(tail)):
-            yield sentence
-
-
-def _sentence(piece: str | None) -> str:
-    """Return a piece of text with its blanks collapsed, an empty string if it is too short to be running text."""
-    if not piece or len(piece) < MIN_SENTENCE_CHARS:
-        return ""
-    flat = " ".join(piece.split())
-    return flat if len(flat) >= MIN_SENTENCE_CHARS else ""
-
+from worker.extract.main_text.text_blocks import (
+    MAX_BOX_LEVELS,
+    OwnPlaces,
+    TextBlock,
+    TextDensity,
+    in_tables,
+    links_to_other_page,
+    own_places,
+    sum_beside_links,
+)
 
 # Controls: buttons, players and the like, and readers' comments that are named as such.
 
@@ -190,7 +96,7 @@ def _boxes_above_text(tree: HtmlElement, boxes: Collection[HtmlElement]) -> Sequ
             found.append(element)
             continue
         if element.tag != "a" and element.tag not in NON_TEXT_TAGS:
-            above += len(_sentence(element.text)) + len(_sentence(element.tail))
+            above += len(sentence_of(element.text)) + len(sentence_of(element.tail))
         if above >= _MIN_CHARS_ABOVE_COMMENTS:
             break
     return found
@@ -240,7 +146,9 @@ def remove_comments(
         box = _comment_box(heading, density)
         # The box of a nested heading may already be removed.
         if box is not None and body in box.iterancestors() and _is_below_article(box, blocks):
-            budget.remove([box], why="is headed as readers' comments", share=_MAX_COMMENTS_SHARE, density=density)
+            budget.remove(
+                [box], why="is headed as readers' comments", share=_MAX_COMMENTS_SHARE, counted=density.sentences
+            )
 
 
 def _comment_headings(body: HtmlElement, density: TextDensity) -> Iterator[HtmlElement]:
@@ -285,6 +193,84 @@ def _is_below_article(box: HtmlElement, blocks: Sequence[TextBlock]) -> bool:
     return above >= _MIN_CHARS_ABOVE_COMMENTS
 
 
+# Teasers: blocks that announce other pages, each in a small box with a linked headline.
+
+
+# In characters, chosen: shorter links are no headlines; a teaser is at most so long, with at most so much beside it.
+_MIN_TEASER_LINK_CHARS = 20
+_MAX_TEXT_BESIDE_TEASER = 260
+_MAX_TEASER_CHARS = 600
+# The text of a link that is an address is no headline.
+_ADDRESS = re.compile(r"\s*(?:https?://|www\.)")
+
+
+def find_teasers(
+    density: TextDensity, blocks: Sequence[TextBlock], *, url: str, is_article: bool
+) -> dict[HtmlElement, HtmlElement]:
+    """Return the blocks that announce other pages: their elements, with the small box each shares with a headline.
+
+    A headline that links to its own page (`url`) announces none. On a page that declares itself an article, links to
+    places inside it announce none either, and a headline with several paragraphs is a section of it.
+    """
+    own = own_places(url, is_article=is_article)
+    found: dict[HtmlElement, HtmlElement] = {}
+    for block in blocks:
+        if not block.is_linked and (box := _teaser_box(block, density, own)) is not None:
+            found[block.element] = box
+    if not is_article:
+        return found
+    paragraphs = Counter(found.values())
+    return {element: box for element, box in found.items() if paragraphs[box] == 1}
+
+
+def _teaser_box(block: TextBlock, density: TextDensity, own: OwnPlaces) -> HtmlElement | None:
+    """Return the small box that a block shares with a linked headline, None if there is none."""
+    box = block.element
+    if block.chars > _MAX_TEASER_CHARS:
+        return None
+    if _begins_with_headline(box, density, own):
+        return box
+    for _ in range(MAX_BOX_LEVELS):
+        parent = box.getparent()
+        if parent is None or parent.tag in {"body", "html"}:
+            return None
+        box = parent
+        if density.chars[box] > block.chars * 1.3 + _MAX_TEXT_BESIDE_TEASER:
+            return None
+        if any(_is_linked_headline(link, density, own) for link in _links_beside(block.element, box, density)):
+            return box
+    return None
+
+
+def _links_beside(block: HtmlElement, box: HtmlElement, density: TextDensity) -> Iterator[HtmlElement]:
+    """Yield the links around a block in a box; below a heading that is no link, only those above the block.
+
+    In `<h2>Plans</h2><p>…</p><a>Learn more about our plans</a>` the link is no headline.
+    """
+    above = block.itersiblings("h2", "h3", "h4", preceding=True)
+    is_headed = any(heading in density.chars and not density.links.get(heading) for heading in above)
+    for part in box.iter("a", str(block.tag)):
+        if part is block and is_headed:
+            return
+        if part.tag == "a" and block not in part.iterancestors():
+            yield part
+
+
+def _begins_with_headline(block: HtmlElement, density: TextDensity, own: OwnPlaces) -> bool:
+    """Return whether a block in a table begins with a linked headline that only a line break or a font sets apart."""
+    part = next((link for link in block.iter("a") if link in density.chars), None)
+    if part is None or (part.tail and not part.tail.isspace()) or not _is_linked_headline(part, density, own):
+        return False
+    inside = [part, *takewhile(lambda each: each is not block, part.iterancestors()), block]
+    is_first = not any(_holds_text_before(outer, inner, density) for inner, outer in pairwise(inside))
+    return is_first and next(block.iterancestors("table"), None) is not None
+
+
+def _is_linked_headline(link: HtmlElement, density: TextDensity, own: OwnPlaces) -> bool:
+    is_long = density.chars.get(link, 0) >= _MIN_TEASER_LINK_CHARS
+    return is_long and links_to_other_page(link, own) and _ADDRESS.match(link.text or "") is None
+
+
 # Link blocks: menus, related articles, rows of teasers. Most elements of a news page are links to other pages, so this
 # makes the page several times smaller for trafilatura.
 
@@ -294,11 +280,10 @@ _MIN_LINKS = 3
 _MIN_LINK_SHARE = 0.8
 # Table cells and rows are not in this list: a table of linked names belongs to the article.
 _BOX_TAGS = frozenset({"ul", "ol", "dl", "div", "section", "aside", "header", "article", "center", "li", "figure"})
-_TABLE_TAGS = frozenset({"table", "tr", "td"})
+_TABLE_TAGS = frozenset({"table", "tbody", "tr", "td"})
 # A box with less text in links is none, however many dates it has. Chosen, not measured.
 _MIN_DATED_LINK_SHARE = 0.4
-# A box with a block of so much unlinked text is no link block, so many teasers side by side are one. Chosen, not
-# measured.
+# A box with a block of so much unlinked text is no link block, so many teasers side by side are one. Chosen.
 _MIN_OWN_PROSE_CHARS = 100
 _MIN_TEASERS = 3
 _LINE_TAGS = frozenset({"p", "h2", "h3", "h4", "h5", "div", "li"})
@@ -318,14 +303,11 @@ def remove_link_blocks(
     *,
     url: str,
 ) -> None:
-    """Remove boxes that consist of links, rows of teasers, and linked headlines below the text.
-
-    `url` is the page's own address.
-    """
+    """Remove boxes of links, rows of teasers, and linked headlines below the text; `url` is the page's own address."""
     own = [p.element for p in blocks if _is_own_prose(p) and p.element not in teasers]
     tags = _BOX_TAGS | _TABLE_TAGS if in_tables(own) else _BOX_TAGS
     around = _ancestors(own)
-    boxes = _link_boxes(density, tags, around) | (_teaser_rows(teasers.values()) - around)
+    boxes = _link_boxes(density, tags, around) | _teaser_rows(teasers.values(), density, tags, around)
     # In page order, in which `--explain` shows them.
     ordered = (element for element in density.elements if element in boxes)
     outermost = [box for box in ordered if not any(ancestor in boxes for ancestor in box.iterancestors())]
@@ -333,7 +315,7 @@ def remove_link_blocks(
         [*outermost, *_headlines_below(density, own, host=_host(url))],
         why="leads to other pages",
         share=_MAX_LINKS_SHARE,
-        density=density,
+        counted=density.sentences,
     )
 
 
@@ -386,10 +368,27 @@ def _link_boxes(density: TextDensity, tags: Collection[str], around: Collection[
     return found
 
 
-def _teaser_rows(teasers: Iterable[HtmlElement]) -> set[HtmlElement]:
-    """Return the parents of three or more teasers."""
-    rows = Counter(parent for box in set(teasers) if (parent := box.getparent()) is not None)
-    return {row for row, count in rows.items() if count >= _MIN_TEASERS and row.tag in _BOX_TAGS}
+def _teaser_rows(
+    teasers: Iterable[HtmlElement], density: TextDensity, tags: Collection[str], around: Collection[HtmlElement]
+) -> set[HtmlElement]:
+    """Return the parents of three or more teasers; of a table `around` the text, the rows or cells that hold these."""
+    rows = defaultdict[HtmlElement, set[HtmlElement]](set)
+    for box in (_with_frames(box, density) for box in teasers):
+        parent = box.getparent()
+        # The teasers of a table can be in several of its rows.
+        while parent is not None and parent.tag in tags:
+            rows[parent].add(box)
+            parent = parent.getparent() if parent.tag in {"tr", "tbody"} else None
+    many = {row: boxes for row, boxes in rows.items() if len(boxes) >= _MIN_TEASERS}
+    cells = {box for row, boxes in many.items() if row in around for box in boxes if box.tag in _TABLE_TAGS}
+    return {*many, *cells}.difference(around)
+
+
+def _with_frames(box: HtmlElement, density: TextDensity) -> HtmlElement:
+    """Return the outermost element that holds the same text as a box."""
+    while (parent := box.getparent()) is not None and density.chars.get(parent) == density.chars[box]:
+        box = parent
+    return box
 
 
 def _ancestors(elements: Iterable[HtmlElement]) -> set[HtmlElement]:

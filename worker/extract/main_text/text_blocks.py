@@ -1,7 +1,7 @@
-"""Measures the text and link density of a page's elements, and finds its text blocks and teasers.
+"""Measures the text and link density of a page's elements, and finds its text blocks.
 
-`measure_density` goes over the tree once. `find_text_blocks` and `find_teasers` read its result, so that no later step
-has to read the tree again. The last section defines ArticleBlock, the unit of the extracted text.
+`measure_density` goes over the tree once; the other functions and the later steps read its result. The last section
+defines ArticleBlock, the unit of the extracted text.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lxml.html import HtmlElement
 
 from worker.charset.characters import clean_line, flat_length, fold
 from worker.extract.document import INLINE_TAGS
+from worker.extract.explain import MIN_SENTENCE_CHARS
 from worker.models.base import dataclass
 
 Counts = Mapping[HtmlElement, int]
@@ -41,10 +42,6 @@ class TextDensity:
     sentences: Counts
     own: Counts
     own_linked: Counts
-
-
-MIN_SENTENCE_CHARS = 40
-"""Shorter pieces of text are menu entries and labels. Chosen, not measured."""
 
 
 def measure_density(tree: HtmlElement) -> TextDensity:
@@ -84,9 +81,11 @@ def measure_density(tree: HtmlElement) -> TextDensity:
 
 
 def in_tables(blocks: Sequence[HtmlElement]) -> bool:
-    """Return whether most of these blocks are in table cells: a page laid out in tables has its menus there, too."""
-    in_cells = sum(block.tag == "td" or next(block.iterancestors("td"), None) is not None for block in blocks)
-    return bool(2 * in_cells > len(blocks))
+    """Return whether most of these blocks are in tables of a layout: the page has its menus and teasers there, too."""
+    tables = [next(block.iterancestors("table"), None) for block in blocks]
+    found = {table for table in tables if table is not None}
+    of_data = {next(cell.iterancestors("table")) for table in found for cell in table.iter("th")}
+    return 2 * sum(table in found - of_data for table in tables) > len(blocks)
 
 
 def sum_beside_links(box: HtmlElement, count: Callable[[str], int], known: dict[HtmlElement, int]) -> int:

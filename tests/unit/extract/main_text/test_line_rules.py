@@ -90,8 +90,10 @@ VERSES = tuple(f"Mùa nước thứ {i} cha tôi lại gánh đất đắp đê,
         (*PARAGRAPHS[:2], REFRAIN + "?", PARAGRAPHS[2], REFRAIN + "?", PARAGRAPHS[3]),
         tuple(line for verse in VERSES[:4] for line in (verse[:30], REFRAIN, REFRAIN + " lần nữa")),
         (*PARAGRAPHS, "Câu hỏi này được nhắc lại ở cuối bài một lần nữa", *VERSES, PARAGRAPHS[3]),
+        ("Một", LEAD, "Hai", LEAD, "Ba", LEAD, LEAD),
+        (*PARAGRAPHS[:2], *PARAGRAPHS[:2], *PARAGRAPHS[:2]),
     ],
-    ids=["refrain", "question", "song", "echo"],
+    ids=["refrain", "question", "song", "echo", "filler", "filler-of-two"],
 )
 def test_repeats_by_the_author_are_kept(lines: tuple[str, ...]) -> None:
     assert [block.text for block in drop_boilerplate(blocks(*lines), title="").blocks] == list(lines)
@@ -105,8 +107,10 @@ def test_repeats_by_the_author_are_kept(lines: tuple[str, ...]) -> None:
         (LEAD, *PARAGRAPHS, *VERSES, *(f"{verse} rồi lại về" for verse in VERSES * 3), *PARAGRAPHS[:4], *VERSES),
         (LEAD, PARAGRAPHS[0], LEAD, *PARAGRAPHS[1:]),
         (LEAD, PARAGRAPHS[0], PARAGRAPHS[0], *PARAGRAPHS[1:]),
+        (LEAD, *PARAGRAPHS) * 3,
+        (LEAD, LEAD),
     ],
-    ids=["twice", "shuffled", "run", "lead", "at-once"],
+    ids=["twice", "shuffled", "run", "lead", "at-once", "three-times", "one-twice"],
 )
 def test_repeats_by_the_page_are_dropped(lines: tuple[str, ...]) -> None:
     kept = [block.text for block in drop_boilerplate(blocks(*lines), title="").blocks]
@@ -227,6 +231,50 @@ def test_menus_of_a_page_laid_out_in_tables_are_link_blocks() -> None:
 
     assert "Chuyên mục" not in read(news_page(body=layout)).text
     assert "Đội bóng số 5" in read(news_page(body=article_body(inside=f"<table>{names}</table>"))).text
+
+
+_TEASERS = [
+    (
+        f"/tin/{i}",
+        f"Tin thứ {i} trong ngày của tòa soạn",
+        f"Nội dung tóm tắt của tin thứ {i}, và nhiều chi tiết khác mà phóng viên ghi lại được tại chỗ.",
+    )
+    for i in range(4)
+]
+
+
+@pytest.mark.parametrize(
+    "teaser",
+    [
+        "<td><h3><a href={}>{}</a></h3><p>{}</p></td>",
+        "<td><a href={}>{}</a><br>{}</td>",
+        "<td><p><b><a href={}>{}</a></b><br>{}</p></td>",
+        "<td><table><tr><td><a href={}>{}</a></td></tr><tr><td>{}</td></tr></table></td>",
+    ],
+)
+def test_teasers_in_table_cells_are_removed_in_a_layout_but_not_in_data(teaser: str) -> None:
+    text = "".join(f"<p>{each}</p>" for each in (LEAD, *PARAGRAPHS))
+    cells = [teaser.format(*each) for each in _TEASERS]
+    rows = "".join(f"<tr>{cell}</tr>" for cell in cells)
+    grid = f"<tr>{''.join(cells[:2])}</tr><tr>{''.join(cells[2:])}</tr>"
+
+    for layout in (
+        f"<table><tr><td>{text}</td><td><table>{rows}</table></td></tr></table>",
+        f"<table><tr><td>{text}</td></tr></table><table><tbody>{grid}</tbody></table>",
+        f"<table><tr><td>{text}</td></tr>{rows}</table>",
+    ):
+        assert read(news_page(body=layout)).text.split() == WHOLE.split()
+    data = f"<table><tr><th>Tin</th></tr>{rows}</table>"
+    assert "tóm tắt của tin thứ 3" in read(news_page(body=f"<article>{text}{data}</article>")).text
+
+
+def test_sections_with_a_heading_of_their_own_and_a_link_below_are_no_teasers() -> None:
+    section = "<section><h2>Mục {}</h2><p>{}</p><a href=/tim-hieu-{}>Tìm hiểu thêm về mục này</a></section>"
+    sections = "".join(section.format(i, paragraph, i) for i, paragraph in enumerate(PARAGRAPHS))
+
+    text = read(news_page(body=f"<h1>{TITLE}</h1><p>{LEAD}</p><div>{sections}</div>")).text
+
+    assert [paragraph for paragraph in PARAGRAPHS if paragraph not in text] == []
 
 
 def test_a_list_of_short_lines_at_the_end_is_kept() -> None:

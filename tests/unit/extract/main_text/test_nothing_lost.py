@@ -21,6 +21,7 @@ TEXT = "".join(f"<p>{paragraph}</p>" for paragraph in (LEAD, *PARAGRAPHS))
 INSIDE = f"<h1>{TITLE}</h1>{TEXT}"
 MENU = "<nav><ul><li><a href='/a'>Thời sự</a></li><li><a href='/b'>Kinh tế</a></li></ul></nav>"
 CONTROL = "<p>Chúng tôi dùng cookie.</p>"
+_PAID = json.dumps({"@type": "NewsArticle", "headline": TITLE, "isAccessibleForFree": False})
 
 
 @pytest.mark.parametrize(
@@ -317,6 +318,30 @@ def test_a_page_without_any_text_is_not_read_again(monkeypatch: pytest.MonkeyPat
             ArticleExtractor(RULES).read(page_of(news_page(body=body)), hints_of(), fetched_at=NOW)
 
     assert read_again == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "self.next.push([1,{}])",
+        'window.state = {{"menu": "<p>a</p>", "article": {{"html": {}}}}}',
+        'self.next.push([1,{}]); var open = "',
+    ],
+)
+def test_the_article_of_a_page_that_its_scripts_render_is_read_from_these(script: str) -> None:
+    held = json.dumps(TEXT)
+    for code in (
+        script.format(held),
+        script.format(held.replace("<", "\\u003c")),
+        script.format(json.dumps(f"[{held}]")),
+    ):
+        page = news_page(body=f"<header>{CONTROL}</header><div id=root></div><script>{code}</script>")
+        extracted = read(page, rules=RULES)
+        paid = page.replace("</title>", f"</title><script type=application/ld+json>{_PAID}</script>")
+
+        assert [paragraph for paragraph in (LEAD, *PARAGRAPHS) if paragraph not in extracted.text] == []
+        assert extracted.fallbacks == ("library",)
+        assert PARAGRAPHS[0] not in read(paid, rules=RULES).text
 
 
 def test_dropped_boxes_are_explained_in_page_order() -> None:
