@@ -7,6 +7,7 @@ limits through the store if there is one.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
@@ -38,6 +39,9 @@ from worker.urls import host_of, is_web_address, local_path, page_key
 
 _MAX_DEPTH: Final = 3
 """How many levels of pages without entries are followed: a sitemap index of indexes has two."""
+
+_AHEAD_PER_PROCESS: Final = 2
+"""How many pages are read ahead for each extraction process: one that it works on, and the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,26 +180,47 @@ class ExtractPreview:
 async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPreview]:
     """Yield one preview for a URL, or one for each article in a file or folder, or on a list of addresses.
 
-    Raises UsageError if `target` is neither, SourceError if a file cannot be read.
+    They come in the order of the input. While one is waited for, the next ones are extracted; addresses are fetched one
+    by one. Raises UsageError if `target` is neither, SourceError if a file cannot be read.
     """
     is_web = is_web_address(target)
     path = local_path(target)
     if not is_web and not path.exists():
         raise UsageError(f"{target}: neither a web address nor a file or folder that exists")
-    extractor = ProcessExtractor(extract_rules(settings))
+    rules = extract_rules(settings)
+    extractor = ProcessExtractor(rules)
     probe: SourceProbe | None = None
+    ahead: deque[asyncio.Task[ExtractPreview]] = deque()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(extractor.aclose)
+        stack.push_async_callback(_cancel, ahead)
         inputs = iter((target,)) if is_web else _inputs(settings, path)
         while (found := await read_in_thread(next, inputs, None)) is not None:
-            if isinstance(found, ExtractPreview):
-                yield found
-            elif isinstance(found, Candidate):
-                yield ExtractPreview(place=found.reference, explanation=await _explain(found, extractor))
-            else:
-                if probe is None:
-                    probe = await stack.enter_async_context(open_probe(settings))
-                yield await _preview_page(probe.fetcher, found, extractor)
+            if isinstance(found, str) and probe is None:
+                probe = await stack.enter_async_context(open_probe(settings))
+            ahead.append(asyncio.create_task(_preview_input(found, extractor, probe)))
+            while ahead and (isinstance(found, str) or len(ahead) > _AHEAD_PER_PROCESS * rules.process_count()):
+                yield await ahead.popleft()
+        while ahead:
+            yield await ahead.popleft()
+
+
+async def _cancel(tasks: deque[asyncio.Task[ExtractPreview]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _preview_input(
+    found: Candidate | ExtractPreview | str, extractor: ProcessExtractor, probe: SourceProbe | None
+) -> ExtractPreview:
+    """Return the preview of an input: of a content, of a problem that was found, or of a page that is fetched here."""
+    if isinstance(found, Candidate):
+        return ExtractPreview(place=found.reference, explanation=await _explain(found, extractor))
+    if isinstance(found, ExtractPreview):
+        return found
+    assert probe is not None
+    return await _preview_page(probe.fetcher, found, extractor)
 
 
 async def _preview_page(fetcher: HttpFetcher, url: str, extractor: ProcessExtractor) -> ExtractPreview:

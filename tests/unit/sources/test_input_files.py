@@ -52,6 +52,24 @@ def test_an_html_file_is_named_by_its_canonical_link_and_known_by_its_path(tmp_p
     assert candidate.payload.body == file.read_bytes()
 
 
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        '<!-- <link rel="canonical" href="https://bao.vn/bai-cu"> -->',
+        '<script>write(\'<link rel="canonical" href="https://bao.vn/bai-cu">\')</script>',
+        "<script>canonical = 1;" + "x" * 9_000 + "</script>",
+        '<link rel="alternate" title="canonical">' + "<meta>" * 2_000,
+    ],
+)
+def test_other_mentions_of_canonical_are_no_link(tmp_path: Path, before: str, codec: str) -> None:
+    file = tmp_path / "a.html"
+    page = PAGE.format("https://bao.vn/mua-lon-1234.html").replace("<head>", f"<head>{before}")
+    file.write_text(page, codec)
+
+    assert one(file).url == "https://bao.vn/mua-lon-1234.html"
+
+
 @pytest.mark.parametrize("href", ["https://bao.vn/", "/mua-lon.html", "javascript:void(0)", ""])
 def test_an_html_file_without_a_usable_canonical_link_is_known_by_its_path(tmp_path: Path, href: str) -> None:
     file = tmp_path / "bài 1.htm"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _HEAD = 500_000  # bytes searched for `<link rel="canonical">`; it belongs into the head
+_LINK_BYTES = 4_000  # bytes read beyond its first mention: more than the longest such element has. Chosen, not measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +109,22 @@ def page_candidate(
 
 def declared_canonical(body: bytes) -> str | None:
     """Return the URL in a page's `<link rel="canonical">` if it is absolute and no front page, or None."""
+    head = body[:_HEAD]
+    head = decode_plain(head).encode() if b"\0" in head else head  # UTF-16 or UTF-32
+    mentioned = head.lower().find(b"canonical")
+    # Mostly the first mention is the link. The page up to it is a tenth of the page.
+    link = None if mentioned < 0 else _canonical_link(head[: mentioned + _LINK_BYTES]) or _canonical_link(head)
+    return None if link is None else _page_url(link)
+
+
+def _canonical_link(head: bytes) -> str | None:
     try:
-        markup = clean_markup(decode_plain(body[:_HEAD])).encode()
+        markup = clean_markup(decode_plain(head)).encode()
         root = html.document_fromstring(markup, parser=html.HTMLParser(encoding="utf-8"))
     except (etree.LxmlError, ValueError):
         return None
-    for link in root.iter("link"):
-        if "canonical" in (link.get("rel") or "").lower().split():
-            return _page_url(link.get("href") or "")
-    return None
+    links = (link for link in root.iter("link") if "canonical" in (link.get("rel") or "").lower().split())
+    return next((link.get("href") or "" for link in links), None)
 
 
 def _page_url(href: str) -> str | None:
