@@ -255,7 +255,7 @@ def test_writing_to_a_store_that_was_opened_read_only_is_an_error(
 def test_a_file_that_may_not_be_read_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = tmp_path / "corpus.db"
     store.touch()
-    monkeypatch.setattr(engine.os, "access", lambda *_: False)
+    monkeypatch.setattr("os.access", lambda *_: False)
 
     with pytest.raises(StoreError, match=r"user \d+ may not read this file: let user \d+ read and write it"):
         engine.connect(f"sqlite:///{store}")

@@ -18,11 +18,11 @@ from tests.unit.web.test_corpus_pages import HOSTILE, assert_harmless, client_of
 from worker.dedupe.judge import Deduper
 from worker.errors import FetchError
 from worker.models import Neighbour, Outcome, Poll, State, Verdict
+from worker.models.base import format_utc
 from worker.runs import curation, discover_sources
 from worker.runs.curation import UnsurePairs
 from worker.runs.reading import Browser
 from worker.storage.store import Store, open_store
-from worker.web.pages import moment
 
 DEDUPER = Deduper()
 
@@ -212,7 +212,7 @@ async def test_the_overview_says_whether_a_daemon_runs_and_why_the_configuration
     await client.get("/sources")
 
     assert "No daemon is running: see below." in alone
-    assert f"No daemon is running. The last poll was at {moment(NOW)}. Start corpus-worker run" in alone
+    assert f"No daemon is running. The last poll was at {format_utc(NOW)}. Start corpus-worker run" in alone
     assert (alone_data["daemon"], alone_data["summary"]) == ("", "No daemon is running: see below.")
     assert alone_data["alarms"][0]["since"] == NOW.isoformat()
     assert "The store answers, and a daemon is running: box:17, since noon." in beside
