@@ -109,8 +109,8 @@ def page_candidate(
 
 def declared_canonical(body: bytes) -> str | None:
     """Return the URL in a page's `<link rel="canonical">` if it is absolute and no front page, or None."""
-    head = body[:_HEAD]
-    head = decode_plain(head).encode() if b"\0" in head else head  # UTF-16 or UTF-32
+    if b"\0" in (head := body[:_HEAD]):  # UTF-16 or UTF-32
+        head = decode_plain(head).encode()
     mentioned = head.lower().find(b"canonical")
     # Mostly the first mention is the link. The page up to it is a tenth of the page.
     link = None if mentioned < 0 else _canonical_link(head[: mentioned + _LINK_BYTES]) or _canonical_link(head)
@@ -323,9 +323,7 @@ def _read_line(line: bytes, where: str, context: InputContext) -> Iterator[Candi
         yield InputProblem(where=where, why=f"the line is not valid JSON ({exc}); write one object a line")
         return
     if not isinstance(members, dict):
-        yield InputProblem(
-            where=where, why=f"the line holds {named_value(members)}, not an object; write one object a line"
-        )
+        yield InputProblem(where=where, why=f"the line holds {named_value(members)}; write one object a line")
         return
     candidate = _candidate(members, where, context)
     yield candidate
