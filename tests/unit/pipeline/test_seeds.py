@@ -94,8 +94,8 @@ def test_rows_without_a_usable_address_are_imported_and_named(store: Store, tmp_
     first, again = add(store, str(path)), add(store, str(path))
 
     assert (first.found, first.imported, first.refused, again.unchanged) == (12, 12, 0, 1)
-    assert [problem.rpartition("/")[2][:9] for problem in first.problems[:5]] == [
-        f"x.jsonl#{row}" for row in range(2, 7)
+    assert [problem.rpartition("/")[2].partition(":")[0] for problem in first.problems[:5]] == [
+        f"x.jsonl, line {row}" for row in range(2, 7)
     ]
     assert "the seed is without its address: not a usable host: 'bad Bài 1.'" in first.problems[0]
     assert first.problems[5:] == (f"{path}: 6 more rows with a problem",)
