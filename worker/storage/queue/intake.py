@@ -71,8 +71,9 @@ def enqueue(
 ) -> int:
     """Add candidates that are not known yet (by canonical URL); return how many were new.
 
-    A known one becomes pending and due again if `again` is set, or if it changed: its payload differs, or its source
-    announces a later time of modification. One that is leased is left alone. `batch` marks all that are pending.
+    A known one becomes pending and due again if `again` is set, if it changed (its payload differs, or its source
+    announces a later time of modification), or if robots.txt forbade it, which may allow it by now. One that is leased
+    is left alone. `batch` marks all that are pending.
     """
     return enqueue_with(connection, candidates, EnqueueOptions(now=now, again=again, batch=batch))
 
@@ -197,7 +198,8 @@ def update_known(connection: Connection, known: KnownCandidate, options: Enqueue
     _resume_if_held(connection, known, now=options.now)
     if main.payload is not None and not options.again:
         return _add_contents(connection, known, options)
-    if row.lease_token is None and (options.again or _has_changed(row, main, now=options.now)):
+    is_due = options.again or _has_changed(row, main, now=options.now) or _may_be_allowed(row, main, now=options.now)
+    if row.lease_token is None and is_due:
         _reopen(connection, known, main, options)
         return main
     if main.payload is not None:
@@ -345,6 +347,13 @@ def _has_changed(row: Row[Any], candidate: Candidate, *, now: datetime) -> bool:
     return bool(row.modified_at < candidate.modified_at and row.due_at + recheck_pause(row.looks) <= now)
 
 
+def _may_be_allowed(row: Row[Any], candidate: Candidate, *, now: datetime) -> bool:
+    """Return whether to ask robots.txt again about a page that it forbade, with the same backoff."""
+    if row.state != State.BLOCKED or row.reason != "robots" or authority_of(row).is_own > candidate.authority.is_own:
+        return False
+    return bool(row.due_at + recheck_pause(row.looks) <= now)
+
+
 def _requeue(connection: Connection, row: Row[Any], candidate: Candidate, options: EnqueueOptions) -> None:
     """Make a known candidate pending and due now, with its attempts reset and its previous outcome remembered."""
     values = candidate_row(candidate, options)
@@ -353,5 +362,5 @@ def _requeue(connection: Connection, row: Row[Any], candidate: Candidate, option
     reset = {"attempts": 0, "reason": "", "detail": "", "look_at": None}
     former = "" if options.again else former_to_json(row)
     connection.execute(_UPDATE.values(**values, **reset, former=former), {"candidate": row.id})
-    why = "asked for again" if options.again else "changed"
+    why = "asked for again" if options.again else "named again" if row.state == State.BLOCKED else "changed"
     add_event(connection, row.id, at=options.now, what="queued", detail=f"{why}: {candidate.reference}")

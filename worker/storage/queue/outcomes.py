@@ -249,10 +249,13 @@ def _free_hosts(connection: Connection, row: Row[Any], following: Row[Any] | Non
 
 
 def _recheck_values(row: Row[Any], outcome: Outcome, completion: Completion) -> Values:
-    """Return when the candidate is rechecked, and the number of rechecks in a row (`looks`) that found no change."""
+    """Return when the candidate is rechecked, and the number of rechecks in a row (`looks`) that found no change.
+
+    That robots.txt forbids it counts as such: it is asked again after longer and longer pauses.
+    """
     if outcome.state is State.PENDING:
         return {"look_at": None, "looks": row.looks, "former": row.former}
-    seen_the_same = outcome.state is State.UNCHANGED or outcome.is_failed_recheck
+    seen_the_same = outcome.state is State.UNCHANGED or outcome.is_failed_recheck or outcome.reason == "robots"
     recheck_at = completion.recheck_at if outcome.state in RECHECKED_STATES else None
     return {"look_at": recheck_at, "looks": row.looks + 1 if seen_the_same else 0, "former": ""}
 

@@ -189,3 +189,18 @@ def test_an_expired_lease_keeps_the_former_outcome(store: Store) -> None:
 
     assert (second.previous_outcome, second.is_scheduled_recheck) == (first.previous_outcome, True)
     assert second == replace(second, known_article=first.known_article)
+
+
+def test_what_robots_txt_forbade_is_tried_again_after_longer_pauses_while_it_is_named(store: Store) -> None:
+    forbidden, tried = Outcome(state=State.BLOCKED, reason="robots", detail="Disallow: /"), []
+    for hour in range(9):
+        store.ledger.enqueue([candidate(URL)], now=NOW + hour * HOUR)
+        if record(store).state is State.PENDING:
+            store.ledger.finish(claim_one(store, now=NOW + hour * HOUR), forbidden, now=NOW + hour * HOUR)
+            tried.append(hour)
+
+    assert tried == [0, 1, 3, 7]
+    assert record(store).events[-2].detail.startswith("named again: ")
+    store.ledger.enqueue([candidate(URL)], now=NOW + DAY)
+    assert settled(store, claim_one(store, now=NOW + DAY), "một hai ba", now=NOW + DAY).state is State.STORED
+    assert store.reader.audit().balanced
