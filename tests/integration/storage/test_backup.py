@@ -13,6 +13,7 @@ from tests.contract.storage.factories import PARAMETERS, take_in
 from worker.errors import StoreError
 from worker.storage.db.engine import connect
 from worker.storage.db.sqlite_files import leftover_log
+from worker.storage.maintenance import backup
 from worker.storage.maintenance.backup import back_up
 from worker.storage.store import Store, open_store
 
@@ -27,13 +28,24 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_a_backup_opens_as_a_store_of_its_own(store: Store, tmp_path: Path) -> None:
-    backup = store.back_up(tmp_path / "backup.db")
+    made = store.back_up(tmp_path / "backup.db")
 
-    assert backup.books == store.reader.audit()
-    assert backup.size == (tmp_path / "backup.db").stat().st_size
-    copy = open_store(f"sqlite:///{backup.path}", parameters=PARAMETERS)
+    assert made.books == store.reader.audit()
+    assert made.size == (tmp_path / "backup.db").stat().st_size
+    copy = open_store(f"sqlite:///{made.path}", parameters=PARAMETERS)
     assert list(copy.reader.heads()) == list(store.reader.heads())
     copy.close()
+    store.close()
+
+
+def test_a_store_that_may_only_be_read_is_backed_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "may_be_written", lambda _: False)
+    before = {each.name for each in tmp_path.iterdir()}
+
+    assert store.back_up(tmp_path / "backup.db").books.balanced
+    assert {each.name for each in tmp_path.iterdir()} == {*before, "backup.db"}
     store.close()
 
 
@@ -49,13 +61,13 @@ def test_a_backup_made_during_writes_is_sound(store: Store, tmp_path: Path) -> N
     writer = threading.Thread(target=work)
     writer.start()
     try:
-        backup = store.back_up(tmp_path / "backup.db")
+        made = store.back_up(tmp_path / "backup.db")
     finally:
         stop.set()
         writer.join()
 
-    assert backup.books.balanced
-    assert backup.books.articles >= 5
+    assert made.books.balanced
+    assert made.books.articles >= 5
     store.close()
 
 

@@ -227,7 +227,7 @@ def test_a_store_that_cannot_be_written_can_be_read(
     if not written_by_another:
         writer.close()
     before = {each.name: each.stat().st_mtime_ns for each in tmp_path.iterdir()}
-    monkeypatch.setattr(engine, "_may_be_written", lambda _: False)
+    monkeypatch.setattr(engine, "may_be_written", lambda _: False)
 
     with open_store(url_of(path), parameters=None, create=False) as store:
         books = store.reader.audit()
@@ -243,7 +243,7 @@ def test_writing_to_a_store_that_was_opened_read_only_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_store(url_of(tmp_path / "corpus.db"), parameters=PARAMETERS).close()
-    monkeypatch.setattr(engine, "_may_be_written", lambda _: False)
+    monkeypatch.setattr(engine, "may_be_written", lambda _: False)
 
     with (
         open_store(url_of(tmp_path / "corpus.db"), parameters=None, create=False) as store,

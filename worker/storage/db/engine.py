@@ -104,8 +104,8 @@ def _sqlite_engine(url: URL, *, create: bool) -> Engine:
         _check_file(url, create=create)
         arguments: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_TIMEOUT.total_seconds()}
         path = Path(str(url.database)).absolute()
-        if not create and not _may_be_written(path):
-            engine = create_engine(url, creator=lambda: sqlite3.connect(_read_only_uri(path), uri=True, **arguments))
+        if not create and not may_be_written(path):
+            engine = create_engine(url, creator=lambda: sqlite3.connect(read_only_uri(path), uri=True, **arguments))
             event.listen(engine, "connect", _prepare_read_only)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
@@ -146,12 +146,12 @@ def _check_file(url: URL, *, create: bool) -> None:
         raise StoreError(f"{message}: {whose}choose another [store] url") from error
 
 
-def _may_be_written(path: Path) -> bool:
+def may_be_written(path: Path) -> bool:
     """Whether a file, and the files that SQLite creates beside it, can be written."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
-def _read_only_uri(path: Path) -> str:
+def read_only_uri(path: Path) -> str:
     """Return the URI with which SQLite opens a file that this process cannot write.
 
     SQLite usually creates a shared-memory file beside it. Without a log (`-wal`) there is no writer, so `immutable=1`

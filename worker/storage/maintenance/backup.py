@@ -18,7 +18,7 @@ from worker.models import AuditReport
 from worker.models.base import dataclass
 from worker.storage.corpus import audit
 from worker.storage.db.database import Database
-from worker.storage.db.engine import connect
+from worker.storage.db.engine import connect, may_be_written, read_only_uri
 from worker.storage.db.errors import describe_url
 from worker.storage.db.sqlite_files import leftover_log
 
@@ -82,7 +82,9 @@ def _check_target(database: Database, path: Path, *, replace: bool) -> None:
 
 
 def _copy(origin: Path, target: Path) -> None:
-    with closing(sqlite3.connect(origin)) as source, closing(sqlite3.connect(target)) as copy:
+    path = origin.absolute()
+    opened = sqlite3.connect(path) if may_be_written(path) else sqlite3.connect(read_only_uri(path), uri=True)
+    with closing(opened) as source, closing(sqlite3.connect(target)) as copy:
         # SQLite also copies what is written meanwhile.
         source.backup(copy, pages=PAGES_AT_ONCE, sleep=PAUSE_S)
         copy.execute("PRAGMA journal_mode = DELETE")
