@@ -15,7 +15,7 @@ import logging
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -38,7 +38,9 @@ from worker.storage.store import worker_name
 if TYPE_CHECKING:
     from apprise import Apprise
 
-    from worker.runs.reading import Browser
+    from worker.storage.corpus.reader import StoreReader
+
+    ReadStore = Callable[[Callable[[StoreReader], int | None]], Awaitable[int | None]]
 
 CHECK_EVERY: Final = timedelta(minutes=5)
 """How often the daemon looks for what needs a person; trouble of the daemon itself counts from the second check on."""
@@ -133,12 +135,12 @@ def general_alarms(
         yield Alarm(what=f"disk of {machine}", since=now, detail=detail)
 
 
-async def alarms_of_store(corpus: Browser | None, figures: StoreStats | None, *, now: datetime) -> tuple[Alarm, ...]:
-    """Return the `general_alarms` of a store for its web pages; none while it is not open."""
-    if corpus is None or figures is None:
+async def alarms_of_store(figures: StoreStats | None, read: ReadStore | None, *, now: datetime) -> tuple[Alarm, ...]:
+    """Return the `general_alarms` of a store for its web pages; none while it is not open (`read` is None)."""
+    if figures is None or read is None:
         return ()
     try:
-        free = await corpus.run(lambda reader: reader.database.free_bytes())
+        free = await read(lambda reader: reader.database.free_bytes())
     except (StoreError, OSError):
         free = None
     return tuple(general_alarms(figures.sources, free, machine=_machine(), began=now, now=now))

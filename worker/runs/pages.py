@@ -114,7 +114,7 @@ class CorpusPages:
         now, (figures, hours) = self._source.clock.now(), await asyncio.gather(self._source.recent(), self._hours())
         health, warnings = self._source.health(), warned(figures, now=now)
         daemon, alarms = await self._worker_state(figures)
-        alarms += await alarms_of_store(self._corpus(), figures, now=now)
+        alarms += await alarms_of_store(figures, corpus.run if (corpus := self._corpus()) else None, now=now)
         lost = sum(lost_by_day(hours or {}, now=now).values())
         return Overview(
             summary=summary(health, alarms, daemon=daemon, needs_look=bool(lost or any(warnings.values()))),
@@ -190,7 +190,7 @@ class CorpusPages:
         found = [(name, each) for name, alarms in warned(figures, now=now).items() for each in alarms]
         found += [("extraction", each) for each in losses(hours or {}, now=now)]
         found += [("worker", each) for each in (self._source.alarms() if self._source.alarms else browser.alarms)]
-        found += [("store", each) for each in await alarms_of_store(browser, figures, now=now)]
+        found += [("store", each) for each in await alarms_of_store(figures, browser.run, now=now)]
         entries = tuple(
             FeedEntry(
                 id=f"{tag}alarms/{name}/{quote(each.what)}/{each.since:%Y%m%dT%H%M%SZ}",

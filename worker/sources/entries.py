@@ -282,3 +282,11 @@ def clean_title(title: str | None) -> str | None:
 def one_line(text: str | None) -> str:
     """Return a text on one line in NFC, without control characters and lone surrogates."""
     return unicodedata.normalize("NFC", " ".join(clean(text or "").replace("\ufeff", " ").split()))
+
+
+def named_value(value: object) -> str:
+    """Return what a value of JSON or of a table is, for messages."""
+    kinds = {type(None): "null", bool: "true or false", int: "a number", float: "a number", str: "a string"}
+    return {**kinds, list: "an array", dict: "an object"}.get(
+        type(value)
+    ) or f"a value of the type {type(value).__name__}"

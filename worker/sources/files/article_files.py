@@ -27,8 +27,7 @@ from worker.files.reading import open_regular
 from worker.models import ORIGIN_FIELDS, Authority, Candidate, Page, Text
 from worker.models.base import dataclass
 from worker.sources.content import ContentKind, sniff_content
-from worker.sources.entries import clean_title, one_line
-from worker.sources.files.columns import named_value
+from worker.sources.entries import clean_title, named_value, one_line
 from worker.sources.files.url_list import count_url_lines, is_url_list
 
 if TYPE_CHECKING:

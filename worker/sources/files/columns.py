@@ -73,14 +73,6 @@ def _listed(names: list[str]) -> str:
     return (", ".join(names[:_SHOWN]) or "none") + rest
 
 
-def named_value(value: object) -> str:
-    """Return what a value of JSON or of a table is, for messages."""
-    kinds = {type(None): "null", bool: "true or false", int: "a number", float: "a number", str: "a string"}
-    return {**kinds, list: "an array", dict: "an object"}.get(
-        type(value)
-    ) or f"a value of the type {type(value).__name__}"
-
-
 # Columns of Arrow, which come from Parquet and Arrow files.
 
 

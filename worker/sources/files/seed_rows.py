@@ -24,9 +24,9 @@ from worker.errors import SourceError, UsageError, install_hint
 from worker.files.reading import note_progress
 from worker.models import Fingerprint, IndexParameters, Seed
 from worker.models.base import dataclass
-from worker.sources.entries import clean_title, one_line
+from worker.sources.entries import clean_title, named_value, one_line
 from worker.sources.files.article_files import InputProblem, numbered_lines, opened_file, opened_lines
-from worker.sources.files.columns import INDEX_KEY, find_columns, may_hold_text, named_value, values_of
+from worker.sources.files.columns import INDEX_KEY, find_columns, may_hold_text, values_of
 from worker.urls import resolve
 
 MAX_SEED_BYTES: Final = 10_000_000  # far above any article; a larger text is no seed. Chosen, not measured

@@ -27,6 +27,7 @@ from worker.charset import nearly_utf8, read_json
 from worker.errors import SourceError
 from worker.files.reading import note_progress, open_regular
 from worker.models import Candidate, Page, Seed
+from worker.sources.entries import named_value
 from worker.sources.files.article_files import (
     InputContext,
     InputProblem,
@@ -35,7 +36,7 @@ from worker.sources.files.article_files import (
     opened_file,
     opened_lines,
 )
-from worker.sources.files.columns import is_table_of_result, named_value
+from worker.sources.files.columns import is_table_of_result
 from worker.sources.files.seed_rows import (
     MAX_SEED_BYTES,
     SeedFile,
