@@ -322,7 +322,8 @@ def _read_line(line: bytes, where: str, context: InputContext) -> Iterator[Candi
         yield InputProblem(where=where, why=f"the line is not valid JSON ({exc}); write one object a line")
         return
     if not isinstance(members, dict):
-        yield InputProblem(where=where, why=f"the line holds {named_value(members)}; write one object a line")
+        why = f"the line holds {named_value(members)}, not an object; write one object a line"
+        yield InputProblem(where=where, why=why)
         return
     candidate = _candidate(members, where, context)
     yield candidate
