@@ -167,8 +167,6 @@ _CREATE_INDEX: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
             # The block of an article is in an array, as a GIN index holds no plain number without an extension.
             """CREATE INDEX ix_search_texts_terms ON search_texts USING gin (terms, (ARRAY[article_id >> 13]))
             WITH (gin_pending_list_limit = 256)""",
-            # Estimates need the statistics of many words: a common one is looked up in another way than a rare one.
-            "ALTER TABLE search_texts ALTER COLUMN terms SET STATISTICS 1000",
         ),
     }
 )
