@@ -263,6 +263,13 @@ def test_postgresql_looks_into_no_text_without_the_index(
         assert "Bitmap Index Scan on ix_search_texts_terms" in older, older
 
 
+def test_better_texts_are_looked_up_for_short_queries_alone() -> None:
+    """So that a long query of common words takes no longer than a short one."""
+    words = [f"w{number}" for number in range(7)]
+
+    assert [len(list(parse_query(" ".join(words[:count])).better())) for count in (1, 2, 6, 7)] == [1, 2, 2, 0]
+
+
 def test_of_a_long_text_the_beginning_is_read(store: Store) -> None:
     save(store, 1, "Tin", "đường sắt")
     store.index_queued_texts()
