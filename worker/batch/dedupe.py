@@ -347,7 +347,8 @@ def _as_row(*columns: str) -> Expression:
 def _few(shared: DataFrame) -> DataFrame:
     """Return the postings of the keys that no more articles have than the online index keeps of one."""
     few = shared.where(col("articles") <= lit(MAX_POSTINGS))
-    return few.groupby("key").agg(fn.list_agg(col("posting")).alias("postings"))
+    by_key = few.groupby("key").agg(fn.list_agg(col("posting")).alias("postings"))
+    return by_key.select("key", fn.list_sort(col("postings")).alias("postings"))
 
 
 def _many(shared: DataFrame) -> DataFrame:

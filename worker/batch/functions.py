@@ -5,6 +5,7 @@ Each takes columns and returns a column. What they compute comes from the stages
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -177,7 +178,8 @@ def first_postings(postings: Series) -> Any:
 def find_hits(posting: Series, size: Series, postings: Series) -> Any:
     """Return the earlier articles that share the most and rarest keys with each article, the best first.
 
-    `posting` is the article's own, `size` its number of keys, and `postings` the postings of each key that others have.
+    `posting` is the article's own, `size` its number of keys, and `postings` the postings of each key that others have,
+    in ascending order.
     `first` is the hit that is most probably the head of a cluster of copies: the earliest of those that share half as
     many keys as the best one, or more.
     """
@@ -188,10 +190,8 @@ def find_hits(posting: Series, size: Series, postings: Series) -> Any:
 def _hits_of(posting: int, size: int, postings: list[list[int]]) -> dict[str, object]:
     # Postings have the order of the rows, so they are ranked as they are.
     before = posting >> LENGTH_BITS << LENGTH_BITS
-    earlier = dict[int, list[int]]()
-    for key, entries in enumerate(sorted(postings)):  # sorted: sums do not depend on the order of the engine
-        if found := [entry for entry in entries if entry < before]:
-            earlier[key] = found
+    # Sorted: sums do not depend on the order of the engine.
+    earlier = dict(enumerate(each[:stop] for each in sorted(postings) if (stop := bisect_left(each, before))))
     made = Fingerprint(signature=b"", bands=(), anchors=tuple(range(size)), shingles=posting & LONGEST)
     ranked = index.rank(earlier, made)
     lengths = {hit.article_id: hit.article_id & LONGEST for hit in ranked} if len(ranked) > MAX_HITS else {}

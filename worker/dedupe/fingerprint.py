@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec, module_from_spec
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,14 +128,21 @@ def _without_package_code(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        for loaded in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+        for loaded in [each for each in list(sys.modules) if each == name or each.startswith(f"{name}.")]:
             del sys.modules[loaded]
+
+
+_ONE_IMPORT = Lock()
+"""Held while modules are removed again: two threads may need the permutations at once."""
 
 
 @cache
 def _permutations() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Return datasketch's permutations, each repeated over a block: numpy multiplies rows by rows fastest."""
-    with _without_package_code("datasketch"):  # it imports scipy: most of a second, for classes not used here
+    with (
+        _ONE_IMPORT,
+        _without_package_code("datasketch"),
+    ):  # it imports scipy: most of a second, for classes not used here
         from datasketch.minhash import MinHash
 
     both = MinHash(num_perm=PERMUTATIONS, seed=SEED, scheme=SCHEME).permutations

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from worker.dedupe import fingerprint as module
 from worker.dedupe.fingerprint import (
     BANDS,
     FEWEST_ANCHORS,
@@ -131,3 +135,27 @@ def test_bad_input_is_fingerprinted_in_bounded_time(text: str) -> None:
 
     assert time.process_time() - began < 300
     assert len(made.anchors) <= MOST_ANCHORS
+
+
+def test_threads_that_need_the_permutations_at_once_import_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, inside, most = module._without_package_code, list[str](), list[int]()
+    threads = [Thread(target=module._permutations.__wrapped__) for _ in range(2)]
+
+    @contextmanager
+    def counted(name: str) -> Iterator[None]:
+        inside.append(name)
+        if not most:
+            most.append(0)
+            threads[1].start()
+        with plain(name):
+            yield
+        most.append(len(inside))
+        inside.pop()
+
+    monkeypatch.setattr(module, "_without_package_code", counted)
+
+    threads[0].start()
+    for thread in threads:
+        thread.join()
+
+    assert most == [0, 1, 1]

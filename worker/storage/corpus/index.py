@@ -11,9 +11,10 @@ no more. Every function runs in the caller's transaction.
 from __future__ import annotations
 
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 
 from sqlalchemy import (
     JSON,
@@ -155,29 +156,26 @@ def rank(postings: Mapping[int, Sequence[int]], fingerprint: Fingerprint) -> lis
     are left out.
     """
     bands, keys = frozenset(fingerprint.bands), keys_of(fingerprint)
-    shared_bands: defaultdict[int, int] = defaultdict(int)
-    shared: defaultdict[int, int] = defaultdict(int)
-    weights: defaultdict[int, float] = defaultdict(float)
-    for key in keys:
-        articles = postings.get(key, ())
-        weight, is_band = 1 / max(1, len(articles)), key in bands
-        for article_id in articles:
-            shared[article_id] += 1
-            weights[article_id] += weight
-            if is_band:
-                shared_bands[article_id] += 1
+    found = [(key, postings[key]) for key in keys if key in postings]
+    shared = Counter(chain.from_iterable(articles for _, articles in found))
+    shared_bands = Counter(chain.from_iterable(articles for key, articles in found if key in bands))
     min_weight = min(_MIN_WEIGHT, len(keys) / (2 * MAX_POSTINGS))
-    hits = (
+    weights: defaultdict[int, float] = defaultdict(float)
+    for _, articles in found:
+        weight = 1 / max(1, len(articles))
+        # An article that shares no other key than this one weighs too little if too many have it.
+        for article_id in articles if weight >= min_weight else [each for each in articles if shared[each] > 1]:
+            weights[article_id] += weight
+    ranked = sorted((-weight, article_id) for article_id, weight in weights.items() if weight >= min_weight)
+    return [
         Match(
             article_id=article_id,
             shared_bands=shared_bands[article_id],
-            shared_anchors=count - shared_bands[article_id],
-            weight=weights[article_id],
+            shared_anchors=shared[article_id] - shared_bands[article_id],
+            weight=-weight,
         )
-        for article_id, count in shared.items()
-        if weights[article_id] >= min_weight
-    )
-    return sorted(hits, key=lambda hit: (-hit.weight, hit.article_id))
+        for weight, article_id in ranked
+    ]
 
 
 def best(ranked: Sequence[Match], fingerprint: Fingerprint, lengths: Mapping[int, int], *, limit: int) -> list[Match]:
