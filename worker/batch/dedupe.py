@@ -121,7 +121,7 @@ def _start_engine(ray: str | None) -> None:
         import ray as cluster
 
         if not cluster.is_initialized():
-            cluster.init(address=None if ray == "local" else ray, include_dashboard=False, log_to_driver=False)
+            cluster.init(address=ray, include_dashboard=False, log_to_driver=False)
         daft.set_runner_ray(noop_if_initialized=True)
         processors = int(cluster.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     except ModuleNotFoundError:

@@ -7,9 +7,11 @@ import gzip
 import json
 import os
 import random
+import sys
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import daft
@@ -181,6 +183,22 @@ def test_what_cannot_be_deduplicated_is_one_line_and_leaves_nothing(tmp_path: Pa
         assert "\n" not in str(raised.value), name
 
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_local_is_a_new_ray_whatever_cluster_was_started_here_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = dict[str, object]()
+
+    def init(**given: object) -> None:
+        asked.update(given)
+        raise ConnectionError("none answers")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+
+    with pytest.raises(UsageError, match=r"--ray local: no Ray cluster can be used there \(none answers\)"):
+        dedupe(DedupeJob(inputs=["x"], out=tmp_path / "out", settings=DedupeSettings(), now=NOW, ray="local"))
+    assert asked["address"] == "local"
 
 
 def test_a_full_disk_is_no_fault_of_the_input() -> None:
