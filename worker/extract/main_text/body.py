@@ -26,6 +26,7 @@ from worker.charset.characters import count_words, fold
 from worker.extract.document import is_inline, open_document, prefilter_markup
 from worker.extract.explain import NON_TEXT_TAGS, make_plain_div, remove_element
 from worker.extract.main_text.text_blocks import (
+    MAX_WEIGHT_CHARS,
     ArticleBlock,
     TextBlock,
     TextDensity,
@@ -78,6 +79,7 @@ def extract_body(tree: HtmlElement, density: TextDensity, blocks: Sequence[TextB
     if body is None:
         return []
     weight = weigh_elements(body, _without_repeats(blocks))
+    _unwrap_layout_tables(body, blocks, weight)
     container = find_container(body, weight, share=_CONTAINER_SHARE)
     _isolate(tree, container)
     _remove_empty_boxes(container, density)
@@ -103,6 +105,18 @@ def extract_untouched(markup: str) -> list[ArticleBlock]:
 def preload_trafilatura() -> None:
     """Load the stop words that trafilatura otherwise loads on the first page with little text."""
     jt_stoplist_init()
+
+
+def _unwrap_layout_tables(body: HtmlElement, blocks: Sequence[TextBlock], weight: Mapping[HtmlElement, int]) -> None:
+    """Turn tables with all the text in one cell into boxes: trafilatura makes one line of the text in a cell."""
+    own = {block.element: min(block.chars, MAX_WEIGHT_CHARS) - block.linked for block in blocks}
+    cells = {cell for part in own for cell in (part, *part.iterancestors("td")) if cell.tag == "td"}
+    for cell in cells:
+        if weight.get(cell, 0) + own.get(cell, 0) > _CONTAINER_SHARE * weight.get(body, 0):
+            table = next(cell.iterancestors("table"), cell)
+            for part in list(table.iter("table", "tbody", "tr", "td")):
+                if part is table or next(part.iterancestors("table"), None) is table:
+                    part.tag = "div"
 
 
 def _isolate(tree: HtmlElement, container: HtmlElement) -> None:

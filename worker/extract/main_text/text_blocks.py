@@ -116,8 +116,8 @@ _BLOCK_TAGS = frozenset((
 _MIN_BLOCK_CHARS = 60
 MAX_BOX_LEVELS = 4
 """How many ancestors of a block are looked at. Chosen, not measured."""
-# A longer block counts only as this much, so that no single block outweighs an article.
-_MAX_WEIGHT_CHARS = 600
+MAX_WEIGHT_CHARS = 600
+"""A longer block counts only as this much, so that no single block outweighs an article. Chosen, not measured."""
 # Blocks that agree in so many folded characters repeat each other. Chosen, not measured: about a line of text.
 _KEY_CHARS = 80
 # Characters that a cut through a word, or through a letter and its marks, can change in the folded text before it.
@@ -278,10 +278,10 @@ def _names_boilerplate(box: HtmlElement) -> bool:
 
 
 def weigh_elements(body: HtmlElement, blocks: Sequence[TextBlock]) -> dict[HtmlElement, int]:
-    """Return how much unlinked running text each element holds; long blocks count up to _MAX_WEIGHT_CHARS."""
+    """Return how much unlinked running text each element holds; long blocks count up to MAX_WEIGHT_CHARS."""
     weight: dict[HtmlElement, int] = defaultdict(int)
     for block in blocks:
-        own = min(block.chars, _MAX_WEIGHT_CHARS) - block.linked
+        own = min(block.chars, MAX_WEIGHT_CHARS) - block.linked
         if own > 0:
             for ancestor in _ancestors_up_to(block.element, body):
                 weight[ancestor] += own
