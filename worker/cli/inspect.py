@@ -6,7 +6,7 @@ import html
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -218,16 +218,23 @@ def extract(common: CommonOptions, target: str, form: str | None, explain: bool)
 
 async def _extract(settings: Settings, target: str, standard_input: Path, *, form: str, explain: bool) -> int:
     """Print a preview of each page of the target; return the number of articles found."""
-    from worker.runs.preview import preview
+    from worker.extract.ipc import extract_rules
+    from worker.extract.pool import ProcessExtractor
 
     articles = 0
-    async for each in preview(settings, str(standard_input) if target == "-" else target):
-        shown = _as_standard_input(each, standard_input) if target == "-" else each
-        if form == "json":
-            print_json(_preview_record(shown, explain=explain))
-        else:
-            _print_preview(shown, form=form, is_first=not articles)
-        articles += shown.explanation.article is not None
+    async with aclosing(ProcessExtractor(extract_rules(settings))) as extractor:
+        await extractor.launch()
+        from worker.runs.preview import preview  # takes about as long as the processes take to start, so beside it
+
+        place = str(standard_input) if target == "-" else target
+        async with aclosing(preview(settings, place, extractor)) as previews:
+            async for each in previews:
+                shown = _as_standard_input(each, standard_input) if target == "-" else each
+                if form == "json":
+                    print_json(_preview_record(shown, explain=explain))
+                else:
+                    _print_preview(shown, form=form, is_first=not articles)
+                articles += shown.explanation.article is not None
     return articles
 
 

@@ -82,15 +82,12 @@ def strip_scripts(body: bytes) -> bytes:
     while opening := _OPENING_TAG.search(body, position):
         name = (opening.group(1) or b"").lower()
         end = None if name in unclosed else _end_of(opening, name)
+        is_cut = end is not None and _is_cut(opening, name, end)
         if end is None:
             # An unclosed tag removes nothing. Its end is not searched for again, which would take quadratic time.
             unclosed.add(name)
             end = opening.end()
-        elif _is_cut(opening, name, end):
-            pieces.append(body[position : opening.start()])
-            position = end
-            continue
-        pieces.append(body[position:end])
+        pieces.append(body[position : opening.start() if is_cut else end])
         position = end
     pieces.append(body[position:])
     return b"".join(pieces)
@@ -120,7 +117,7 @@ def prefilter_markup(markup: str) -> str:
 
     A page of ordinary size is returned unchanged: parsing it costs less than searching it.
     """
-    if _has_long_piece(markup) and _HUGE_TAG.search(markup) is not None:
+    if _has_huge_tag(markup):
         markup = _LONG_TAG.sub(r"<\1>", _LONG_VALUE.sub('=""', markup))
     if len(markup) < _TAG_CHARS * _MANY_TAGS or (len(markup) < _LARGE_PAGE_CHARS and markup.count("<") <= _MANY_TAGS):
         return markup
@@ -129,13 +126,14 @@ def prefilter_markup(markup: str) -> str:
     return _LONG_RUN.sub(" ", kept)
 
 
-def _has_long_piece(markup: str) -> bool:
-    """Return whether two opening brackets are more than _LONG_PIECE_CHARS apart."""
+def _has_huge_tag(markup: str) -> bool:
+    """Return whether a tag is longer than _LONG_PIECE_CHARS; only after a bracket without another so near is one."""
     position = 0
-    while len(markup) - position > _LONG_PIECE_CHARS:
-        position = markup.rfind("<", position + 1, position + _LONG_PIECE_CHARS)
-        if position < 0:
+    while 0 <= position < len(markup) - _LONG_PIECE_CHARS:
+        following = markup.rfind("<", position + 1, position + _LONG_PIECE_CHARS)
+        if following < 0 and _HUGE_TAG.match(markup, position):
             return True
+        position = following if following >= 0 else markup.find("<", position + 1)
     return False
 
 
@@ -200,16 +198,18 @@ def open_document(page: Page) -> Document:
     )
 
 
+_PARSER = lxml.html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False)
+# A single element class: lxml.html's lookup by tag name is Python code that runs for every element touched.
+_PARSER.set_element_class_lookup(ElementDefaultClassLookup(element=HtmlElement))
+
+
 def _parse(markup: bytes) -> HtmlElement:
     if b"<" not in markup:
         raise ExtractError("the page is not HTML: it holds no tag", reason="not-html")
     if len(markup) > _TAG_CHARS * _MAX_TAGS and (tags := markup.count(b"<")) > _MAX_TAGS:
         raise ExtractError(f"no news page: it has {tags} tags, at most {_MAX_TAGS} are read", reason="size")
-    parser = lxml.html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False)
-    # A single element class: lxml.html's lookup by tag name is Python code that runs for every element touched.
-    parser.set_element_class_lookup(ElementDefaultClassLookup(element=HtmlElement))
     try:
-        tree = lxml.html.document_fromstring(markup, parser=parser)
+        tree = lxml.html.document_fromstring(markup, parser=_PARSER)
     except (ParserError, XMLSyntaxError) as error:
         raise ExtractError(f"the page cannot be parsed: {error}", reason="not-html") from error
     return tree

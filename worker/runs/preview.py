@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -177,7 +177,7 @@ class ExtractPreview:
     steps: tuple[Step, ...] = ()
 
 
-async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPreview]:
+async def preview(settings: Settings, target: str, extractor: ProcessExtractor) -> AsyncGenerator[ExtractPreview, None]:
     """Yield one preview for a URL, or one for each article in a file or folder, or on a list of addresses.
 
     They come in the order of the input. While one is waited for, the next ones are extracted; addresses are fetched one
@@ -187,19 +187,17 @@ async def preview(settings: Settings, target: str) -> AsyncIterator[ExtractPrevi
     path = local_path(target)
     if not is_web and not path.exists():
         raise UsageError(f"{target}: neither a web address nor a file or folder that exists")
-    rules = extract_rules(settings)
-    extractor = ProcessExtractor(rules)
     probe: SourceProbe | None = None
     ahead: deque[asyncio.Task[ExtractPreview]] = deque()
+    most_ahead = _AHEAD_PER_PROCESS * extract_rules(settings).process_count()
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(extractor.aclose)
         stack.push_async_callback(_cancel, ahead)
         inputs = iter((target,)) if is_web else _inputs(settings, path)
         while (found := await read_in_thread(next, inputs, None)) is not None:
             if isinstance(found, str) and probe is None:
                 probe = await stack.enter_async_context(open_probe(settings))
             ahead.append(asyncio.create_task(_preview_input(found, extractor, probe)))
-            while ahead and (isinstance(found, str) or len(ahead) > _AHEAD_PER_PROCESS * rules.process_count()):
+            while ahead and (isinstance(found, str) or len(ahead) > most_ahead):
                 yield await ahead.popleft()
         while ahead:
             yield await ahead.popleft()

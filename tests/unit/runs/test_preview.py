@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from worker.config.schema import Settings
 from worker.extract.explain import ExtractionExplanation
 from worker.extract.ipc import ExtractRules
+from worker.extract.pool import ProcessExtractor
 from worker.models import Page, Text
-from worker.runs import preview as module
 from worker.runs.preview import preview
 
 
-class _PairedExtractor:
+class _PairedExtractor(ProcessExtractor):
     """Extracts no page before a second one has come."""
 
-    def __init__(self, rules: ExtractRules) -> None:
+    def __init__(self) -> None:
+        super().__init__(ExtractRules())
         self._waiting: list[asyncio.Event] = []
 
     async def explain(self, content: Page | Text, *_: object, **__: object) -> ExtractionExplanation:
@@ -31,15 +30,11 @@ class _PairedExtractor:
             await mine.wait()
         return ExtractionExplanation(message="read")
 
-    async def aclose(self) -> None:
-        pass
 
-
-async def test_pages_are_extracted_together_and_shown_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ProcessExtractor", _PairedExtractor)
+async def test_pages_are_extracted_together_and_shown_in_order(tmp_path: Path) -> None:
     for number in range(6):
         (tmp_path / f"{number}.html").write_text(f"<html><body><p>{number}</p></body></html>", "utf-8")
 
-    shown = [each async for each in preview(Settings(), str(tmp_path))]
+    shown = [each async for each in preview(Settings(), str(tmp_path), _PairedExtractor())]
 
     assert [Path(each.place).name for each in shown] == [f"{number}.html" for number in range(6)]
