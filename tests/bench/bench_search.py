@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from unittest.mock import patch
 from sqlalchemy import Connection, func, insert, select, text
 
 from tests.bench.articles import MadeTexts
-from tests.bench.bench_store import candidate_of, prepare
+from tests.bench.bench_store import Prepared, candidate_of, prepare
 from worker.dedupe.judge import Deduper
 from worker.models import Comparison, Relation, Rights, State, Verdict
 from worker.storage.corpus import search_index
@@ -249,6 +250,12 @@ def measure_searches(store: Store, count: int) -> None:
         tell(f"{kind:<12} {shares}  {shown}")
 
 
+def renamed(made: Prepared, now: datetime) -> Prepared:
+    """Return an article under an address of this run: a store that is kept has those of the runs before."""
+    url = f"{made.article.url}-{now:%Y%m%d%H%M%S}"
+    return replace(made, article=replace(made.article, url=url, canonical_url=url))
+
+
 def measure_settles(store: Store) -> None:
     """Print the time of whole settles, the share of it that search takes, and the time of indexing beside them."""
     spent: list[float] = []
@@ -260,9 +267,9 @@ def measure_settles(store: Store) -> None:
         queue_text(connection, article_id)
         spent.append(time.perf_counter() - began)
 
-    deduper, prepared = Deduper(), prepare(SETTLED)
-    by_url = {each.article.canonical_url: each for each in prepared}
     now = datetime.now(UTC)
+    deduper, prepared = Deduper(), [renamed(each, now) for each in prepare(SETTLED, seed=int(now.timestamp()))]
+    by_url = {each.article.canonical_url: each for each in prepared}
     store.ledger.enqueue([candidate_of(each.article) for each in prepared], now=now)
     took = []
     with patch.object(search_index, "queue_text", timed):

@@ -85,9 +85,9 @@ def main(arguments: list[str]) -> None:
             sys.stdout.flush()
 
 
-def prepare(count: int) -> list[Prepared]:
+def prepare(count: int, *, seed: int = SEED) -> list[Prepared]:
     """Return articles in the order of the queue: each story followed by its copies."""
-    chance, deduper, texts = random.Random(SEED), Deduper(), MadeTexts(SEED)
+    chance, deduper, texts = random.Random(seed), Deduper(), MadeTexts(seed)
     made: list[Prepared] = []
     original: list[str] = []
     story = 0
