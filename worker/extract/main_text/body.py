@@ -1,7 +1,6 @@
 """Extracts the main text as blocks by running trafilatura on the smallest part of the page that holds it.
 
-Before trafilatura runs, the tree is changed where trafilatura is known to lose text: bare text becomes paragraphs, and
-tags that it discards become plain boxes.
+Before, the tree is changed where trafilatura loses text: bare text becomes paragraphs, discarded tags become boxes.
 """
 
 from __future__ import annotations
@@ -45,6 +44,8 @@ _RETRY_SHARE = 0.6
 # If it still returns less than this share, its slow cascade is run. Chosen, not measured by itself: the times in
 # docs/extract.md include it.
 _FALLBACK_SHARE = 0.25
+# That cell must hold this share of the outermost table's text: short lines beside it can be a table of the article.
+_LAYOUT_SHARE = 0.7
 _BOX_TAGS = ("div", "section", "figure", "aside", "img", "ins")
 # Trafilatura discards these elements with everything in them.
 _DISCARDED_TAGS = frozenset(
@@ -97,11 +98,6 @@ def extract_body(tree: HtmlElement, density: TextDensity, blocks: Sequence[TextB
     return best
 
 
-def extract_untouched(markup: str) -> list[ArticleBlock]:
-    """Return the blocks that trafilatura finds on an unchanged page with its own settings."""
-    return _run_trafilatura(markup, fast=False)
-
-
 def preload_trafilatura() -> None:
     """Load the stop words that trafilatura otherwise loads on the first page with little text."""
     jt_stoplist_init()
@@ -111,12 +107,17 @@ def _unwrap_layout_tables(body: HtmlElement, blocks: Sequence[TextBlock], weight
     """Turn tables with all the text in one cell into boxes: trafilatura makes one line of the text in a cell."""
     own = {block.element: min(block.chars, MAX_WEIGHT_CHARS) - block.linked for block in blocks}
     cells = {cell for part in own for cell in (part, *part.iterancestors("td")) if cell.tag == "td"}
-    for cell in cells:
-        if weight.get(cell, 0) + own.get(cell, 0) > _CONTAINER_SHARE * weight.get(body, 0):
-            table = next(cell.iterancestors("table"), cell)
-            for part in list(table.iter("table", "tbody", "tr", "td")):
-                if part is table or next(part.iterancestors("table"), None) is table:
-                    part.tag = "div"
+    heavy = (each for each in cells if weight.get(each, 0) + own.get(each, 0) > _CONTAINER_SHARE * weight.get(body, 0))
+    around = [(cell, list(cell.iterancestors("table"))) for cell in heavy]
+    layouts = [tables[0] for cell, tables in around if tables and _size(cell) > _LAYOUT_SHARE * _size(tables[-1])]
+    parts = list(body.iter("tbody", "tr", "td")) if layouts else []
+    inside = [part for part in parts if next(part.iterancestors("table"), None) in layouts]
+    for part in (*layouts, *inside):
+        part.tag = "p" if part in own and all(map(_is_inline_run, part)) else "div"
+
+
+def _size(element: HtmlElement) -> int:
+    return len("".join(element.text_content().split()))
 
 
 def _isolate(tree: HtmlElement, container: HtmlElement) -> None:
@@ -301,10 +302,9 @@ _MAX_TAGS_FOR_LIBRARY = 20_000
 # A string in a script with so many paragraphs and characters can be an article. Chosen, not measured.
 _MIN_PARAGRAPHS, _MIN_MARKUP_CHARS = 3, 500
 _PARAGRAPH = re.compile(r"(?:<|u003c)p", re.IGNORECASE)
-# The last string of a damaged script is not closed; it must match, too, so that the search takes linear time.
+# The last string of a damaged script is not closed; it matches, too, so that the search takes linear time.
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
-# How much more running text trafilatura must cover, as a share of all of it (docs/extract.md) and in characters
-# (chosen, not measured: about a paragraph).
+# How much more running text trafilatura must cover, as a share (docs/extract.md) and in characters (a paragraph).
 _MIN_GAIN_SHARE = 0.2
 _MIN_GAIN_CHARS = 200
 # Our text is a scrap if trafilatura's is so many times as long. Chosen; docs/extract.md has the result.
@@ -313,22 +313,22 @@ _SCRAP_RATIO = 3
 
 def extract_with_library(page: Page) -> list[ArticleBlock]:
     """Return trafilatura's text of a page as fetched; an empty list for a page so large that it would take seconds."""
-    return _extract_small(prefilter_markup(decode(page.body, page.content_type).text))
+    return _extract_untouched(prefilter_markup(decode(page.body, page.content_type).text))
 
 
 def extract_from_scripts(page: Page) -> list[ArticleBlock]:
     """Return trafilatura's text of the markup in a page's scripts: the article of a page that its scripts render."""
     held = markup_in_scripts(decode(page.body, page.content_type).text)
-    return _extract_small(f"<html><body><article>{held}</article></body></html>") if held else []
+    return _extract_untouched(f"<html><body><article>{held}</article></body></html>") if held else []
 
 
-def _extract_small(markup: str) -> list[ArticleBlock]:
+def _extract_untouched(markup: str) -> list[ArticleBlock]:
     is_large = len(markup) > _MAX_CHARS_FOR_LIBRARY or markup.count("<") > _MAX_TAGS_FOR_LIBRARY
-    return [] if is_large else extract_untouched(markup)
+    return [] if is_large else _run_trafilatura(markup, fast=False)
 
 
 def markup_in_scripts(written: str) -> str:
-    """Return the longest string with several paragraphs in a page's scripts, an empty string if there is none."""
+    """Return the longest string with several paragraphs in a page's scripts; an empty string if there is none."""
     scripts = (part.partition("</script")[0] for part in written.split("<script")[1:])
     return max((held for script in scripts for held in _markup_strings(script, depth=2)), key=len, default="")
 
