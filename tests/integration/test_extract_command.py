@@ -48,7 +48,7 @@ def test_a_page_is_shown_with_the_origin_of_every_field(desk: Desk) -> None:
     lines = ended.out.splitlines()
     assert lines[0] == "Sửa đê trước mùa lũ"
     assert "  authors    Lê Thị Hoa" in lines
-    assert "  published  2026-03-01T07:30:00+07:00 (from meta)" in lines
+    assert "  published  2026-03-01 00:30:00 UTC (from meta)" in lines
     assert "  rights     robots: noai" in lines
     assert any(line.startswith("Đoạn thứ 6 kể rằng") for line in lines)
     assert any(line.startswith("  robots: allowed") for line in lines)
