@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +18,7 @@ from worker.errors import UsageError, install_hint
 from worker.models.browsing import UNDONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from worker.models import DuplicateLink
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _LARGEST_ID: Final = 2**63 - 1  # the largest integer that SQLite and PostgreSQL (bigint) can store
 _ID: Final = click.IntRange(min=1, max=_LARGEST_ID)
+_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 _MIN_FACTOR_CHANGE: Final = 0.05
 """Weights that `fit` changed by less than 5% are not printed: chosen to keep the list short, not measured."""
 _MAX_CHANGES_SHOWN: Final = 20  # pairs that `fit` lists: one screen; `--json` prints all of them
@@ -339,7 +342,8 @@ def dedupe(common: CommonOptions, inputs: tuple[str, ...], out: Path, ray: str |
             raise
         raise UsageError(f"dedupe needs {exc.name}: {install_hint('batch')}") from None
     job = DedupeJob(inputs=inputs, out=out, settings=settings.dedupe, now=SystemClock().now(), ray=ray)
-    report = run(job, tell=lambda step: None if common.verbosity < 0 else print_note(f"{step} …"))
+    with _end_at_once(applies=ray is None):
+        report = run(job, tell=lambda step: None if common.verbosity < 0 else print_note(f"{step} …"))
     if common.as_json:
         print_json(report)
     elif common.verbosity > SILENT:
@@ -347,3 +351,17 @@ def dedupe(common: CommonOptions, inputs: tuple[str, ...], out: Path, ray: str |
             f"{out}: {report['texts']:,} texts kept of {report['rows']:,}; {report['copies']:,} copies in "
             f"{report['clusters']:,} clusters, {report['empty']:,} rows without text"
         )
+
+
+@contextmanager
+def _end_at_once(*, applies: bool) -> Iterator[None]:
+    """End the process when a signal interrupts the block, without the steps of Python's own end.
+
+    The engine's threads still run our functions then, and would abort the process. Ray ends its processes by itself.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as exc:
+        if not applies:
+            raise
+        os._exit(exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else _INTERRUPTED)

@@ -201,6 +201,23 @@ def test_local_is_a_new_ray_whatever_cluster_was_started_here_before(
     assert asked["address"] == "local"
 
 
+@pytest.mark.parametrize(("ended", "status"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_a_signal_ends_the_process_before_threads_of_the_engine_can_abort_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: BaseException, status: int
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise ended
+
+    def end(status: int) -> None:
+        raise RuntimeError(f"ended with {status}")
+
+    monkeypatch.setattr("worker.batch.dedupe.dedupe", interrupted)
+    monkeypatch.setattr(os, "_exit", end)
+
+    found = CliRunner().invoke(cli, ["-q", "dedupe", "x.jsonl", "--out", str(tmp_path / "out")])
+    assert str(found.exception) == f"ended with {status}"
+
+
 def test_a_full_disk_is_no_fault_of_the_input() -> None:
     with pytest.raises(OSError, match="No space"), engine_errors("corpus.parquet"):
         raise OSError(errno.ENOSPC, "No space left on device")
