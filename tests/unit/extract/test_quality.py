@@ -405,3 +405,46 @@ NUMBERED = "".join(
 )
 def test_an_article_without_metadata_is_an_article(body: str, url: str) -> None:
     assert PARAGRAPHS[0] in read(news_page(body=body, title="Báo Mẫu"), url=url).text
+
+
+def _short_article(headline: str, *, kind: str) -> str:
+    """Return two paragraphs that repeat the words of the headline in the title, under no more than an `h2`."""
+    first = "Hội đồng thị xã tối thứ hai bỏ phiếu sửa chữa cây cầu đá cổ bắc qua sông trước khi mùa đông bắt đầu."
+    second = "Các kỹ sư cảnh báo hai trong năm nhịp của cây cầu không còn chịu nổi sức nặng của xe buýt và xe tải nữa."
+    text = f"<p>{first}</p><p>{second}</p>" if kind != "breaks" else f"<p>{first}<br><br>{second}</p>"
+    return f"<div class='content'>{headline}{text}</div>"
+
+
+_BRIDGE = "Hội đồng thị xã bỏ phiếu sửa chữa cây cầu đá cổ"
+
+
+@pytest.mark.parametrize("kind", ["after", "before", "breaks", "excerpts"])
+def test_a_short_article_is_one_whatever_is_beside_it_and_only_its_text_is_stored(kind: str) -> None:
+    for headline in (f"<h1>{_BRIDGE}</h1>", f"<h2>{_BRIDGE}</h2>", "<h1><a href='/'>Báo Mới</a></h1>", ""):
+        article = _short_article(headline, kind=kind)
+        teasers = listing_body(40).removeprefix("<h1>Kinh tế</h1>")
+        if kind == "excerpts":
+            teasers = teasers.replace("<p>", "<p class='excerpt'>").replace("</p>", "</p><a href='/x'>Đọc</a>")
+        body = teasers + article if kind == "before" else article + teasers
+        page = f"<html><head><title>{_BRIDGE} | Báo Mới</title></head><body>{body}</body></html>"
+        text = read(page, url="https://bao.example/cau", rules=ExtractRules(min_words=40, languages=())).text
+        lines = [line for line in text.splitlines() if line != "Báo Mới"]
+        assert [line[:8] for line in lines] == ["Hội đồng", "Các kỹ s"], (kind, headline)
+
+
+@pytest.mark.parametrize(
+    ("title", "heading", "path"),
+    [
+        ("Cầu đá | Báo Mới", "", "/cau"),
+        (f"{_BRIDGE} | Báo Mới", "Hội đồng thị xã", "/cau"),
+        (f"{_BRIDGE} | Báo Mới", "", "/"),
+        (f"{_BRIDGE} | Báo Mới", "", "/tag/cau"),
+        ("Mọi tin tức về giá xăng dầu và thị trường", "", "/xang"),
+    ],
+    ids=["a short title", "a heading that is a name", "a home page", "a folder of lists", "words of no headline"],
+)
+def test_a_list_with_an_introduction_is_a_listing(title: str, heading: str, path: str) -> None:
+    body = _short_article(f"<h1>{heading}</h1>", kind="after") + listing_body(40).removeprefix("<h1>Kinh tế</h1>")
+    page = f"<html><head><title>{title}</title></head><body>{body}</body></html>"
+    rules = ExtractRules(min_words=40, languages=())
+    assert reason_of(page, url=f"https://bao.example{path}", rules=rules) == "listing"

@@ -360,13 +360,16 @@ def _own_reading(
     trace.figure("teasers", shares.teaser_count)
     trace.figure("share that announces other pages", f"{shares.other_pages_share:.2f}")
     own = [each for each in blocks if not each.is_linked and each.element not in teasers]
+    is_found = False
     if may_reject and may_be_listing(document, shares) and count_words(document.json_ld.body) < _FEW_WORDS:
-        reject_listing(gather_listing_signs(document, density, own, shares))
+        signs = gather_listing_signs(document, density, own, shares)
+        reject_listing(signs)
+        is_found = signs.has_headlined_text
     guard.run("readers' comments", lambda: remove_comments(tree, density, blocks, budget), default=None)
-    lead = guard.run("the lead", lambda: find_lead(document, blocks), default="")
+    lead = guard.run("the lead", lambda: find_lead(document, own if is_found else blocks), default="")
     guard.run(
         "links elsewhere",
-        lambda: remove_link_blocks(density, blocks, teasers, budget, url=document.url),
+        lambda: remove_link_blocks(density, blocks, teasers, budget, url=document.url, is_text_found=is_found),
         default=None,
     )
     left = [each for each in own if any(ancestor is tree for ancestor in each.element.iterancestors())]

@@ -1,21 +1,23 @@
 """Recognises teasers, and listing, section and home pages, which must never be stored as articles.
 
-A page that declares itself an article is one, unless it has hardly any text of its own. Any other page is scored by a
-logistic regression. docs/extract.md has its measurement.
+A page that declares itself an article is one, unless it has hardly any text of its own; so is one with the text of its
+headline. Any other page is scored by a logistic regression. docs/extract.md has its measurement.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import log2
+from urllib.parse import urlsplit
 
 from lxml.html import HtmlElement
 
 from worker.charset.characters import count_words, fold
 from worker.errors import ExtractError, SourceError
 from worker.extract.document import INLINE_TAGS, Document
+from worker.extract.main_text.phrases import ends_sentence, headline_words, repeats_headline
 from worker.extract.main_text.text_blocks import (
     TextBlock,
     TextDensity,
@@ -190,6 +192,58 @@ def _log2(count: float) -> float:
     return log2(1 + count)
 
 
+# The text of a page's headline: a run of paragraphs that repeats its words.
+
+
+# A shorter run is a note; at least such shares of it are sentences and of the page's own prose are in it. All chosen;
+# docs/extract.md has what they reach.
+_MIN_RUN_WORDS = 40
+_MIN_IN_SENTENCES = 0.8
+_MIN_SHARE_OF_PROSE = 0.5
+_HEADING_TAGS = frozenset({"h2", "h3", "h4"})
+
+
+def has_headlined_text(document: Document, density: TextDensity, own: Sequence[TextBlock], shares: TextShares) -> bool:
+    """Return whether the page holds the text of the headline in its title, whatever else is on the page.
+
+    That is one run of paragraphs in sentences, outside cards and without linked headlines between them, that repeats
+    most words of the headline.
+    """
+    headings = [heading.text_content() for heading in document.tree.iter("h1") if heading.find(".//a") is None]
+    site = f"{urlsplit(_page_address(document)).netloc} {document.meta_value('og:site_name')}"
+    headline = headline_words(document.title_tag, headings=headings, site=site)
+    runs = [run for run in _runs(density, own) if _is_running_text(run, shares)] if headline else []
+    found = [run for run in runs if repeats_headline(headline, " ".join(block.text for block in run))]
+    cards = find_cards(density) if found else frozenset()
+    return any(not any(_is_in(block.element, cards) or block.has_boilerplate_name for block in run) for run in found)
+
+
+def _is_running_text(run: Sequence[TextBlock], shares: TextShares) -> bool:
+    words = sum(count_words(block.text) for block in run)
+    in_sentences = sum(count_words(block.text) for block in run if ends_sentence(block.text))
+    is_long = words >= _MIN_RUN_WORDS and in_sentences >= _MIN_IN_SENTENCES * words
+    return is_long and sum(block.chars for block in run) >= _MIN_SHARE_OF_PROSE * shares.prose
+
+
+def _runs(density: TextDensity, own: Sequence[TextBlock]) -> Iterator[Sequence[TextBlock]]:
+    """Yield the blocks that follow each other without a linked headline between them."""
+    blocks = {block.element: block for block in own}
+    run: list[TextBlock] = []
+    for element in density.elements:
+        if element in blocks:
+            run.append(blocks[element])
+        elif element in density.links and _parts_runs(element, density, blocks):
+            yield run
+            run = []
+    yield run
+
+
+def _parts_runs(element: HtmlElement, density: TextDensity, blocks: Mapping[HtmlElement, TextBlock]) -> bool:
+    if element.tag in _HEADING_TAGS:
+        return True
+    return _is_headline(element, density) and not any(ancestor in blocks for ancestor in element.iterancestors())
+
+
 # The decision. The thresholds below are chosen, not fitted one by one; the decision as a whole was measured on 1,003
 # labelled articles and 118 listing pages (docs/extract.md).
 
@@ -213,7 +267,7 @@ class ListingSigns:
     """The signs that a page is a listing.
 
     `links` counts links as long as headlines, `linked_entries` the `article` elements whose heading is a link; `score`
-    is the `listing_score` of the features.
+    is the `listing_score` of the features; `has_headlined_text` says whether the page holds the text of its headline.
     """
 
     shares: TextShares
@@ -221,6 +275,7 @@ class ListingSigns:
     linked_entries: int
     is_collection: bool
     claims_article: bool
+    has_headlined_text: bool
     features: ListingFeatures
     score: float
 
@@ -256,6 +311,7 @@ def gather_listing_signs(
         linked_entries=sum(1 for element in density.elements if element.tag == "article" and _is_headed(element)),
         is_collection=not _COLLECTIONS.isdisjoint(document.json_ld.types),
         claims_article=document.claims_article,
+        has_headlined_text=has_headlined_text(document, density, own, shares),
         features=features,
         score=listing_score(features),
     )
@@ -270,6 +326,9 @@ def reject_listing(signs: ListingSigns) -> None:
 def _listing_kind(signs: ListingSigns) -> str:
     """Return which kind of listing a page is, an empty string for an article."""
     shares, features = signs.shares, signs.features
+    is_named_list = features.is_home or features.address.is_in_list or signs.is_collection
+    if signs.has_headlined_text and not is_named_list:
+        return ""
     threshold = _DECLARED_THRESHOLD if signs.claims_article else LISTING_THRESHOLD
     if signs.shows_list and signs.score > threshold:
         return "a home page" if features.is_home else "a listing page"

@@ -1,14 +1,16 @@
-"""Phrases that mark non-article text on news pages: block headings, prompts, cross links, picture credits.
+"""Phrases that mark non-article text on news pages: block headings, prompts, cross links, picture credits; headlines.
 
-They are Vietnamese and English; headings and cross links also those of other widely read languages. Otherwise such text
-is recognised by structure, and by counting what a host repeats (`boilerplate.py`).
+The phrases are Vietnamese and English; headings and cross links also those of other widely read languages. Otherwise
+such text is recognised by structure, and by counting what a host repeats (`boilerplate.py`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
-from worker.charset.characters import fold
+from worker.charset.characters import count_words, fold
 
 # fmt: off
 _BLOCK_HEADINGS = (
@@ -209,3 +211,46 @@ def is_credit(line: str) -> bool:
     end = line[-120:]
     lower = end.lower()
     return any(word in lower for word in _CREDIT_HINTS) and _CREDIT.search(end) is not None
+
+
+# Headlines: an article repeats the words of its own. All chosen; docs/extract.md has what they reach.
+
+# A short part before or after a separator is the name of the site or the section.
+_TITLE_SEPARATOR = re.compile(r"\s[|–—·•»«:/-]+\s|\s?[|｜]\s?")
+# Fewer words are the name of a section, a person or a place.
+_MIN_HEADLINE_WORDS = 5
+_MIN_REPEATED = 0.6
+_SENTENCE_END = re.compile(r"[.!?…:。！？।։۔؟]\W{0,3}$")
+
+
+def headline_words(title: str, *, headings: Iterable[str], site: str) -> frozenset[str]:
+    """Return the words of the headline in a page's title, without those of the site's name; none if it has no headline.
+
+    If one of the main `headings` is only a name that the title repeats, the page is about that section or person.
+    """
+    longest = max(map(fold, _TITLE_SEPARATOR.split(title)), key=len)
+    names = [f" {name} " for name in map(fold, headings) if name and count_words(name) < _MIN_HEADLINE_WORDS]
+    if any(f" {fold(title)} ".startswith(name) or name in f" {longest} " for name in names):
+        return frozenset()
+    known = fold(site)
+    words = frozenset(word for word in _words_in(longest) if word not in known)
+    return words if len(words) >= _MIN_HEADLINE_WORDS else frozenset()
+
+
+def repeats_headline(headline: frozenset[str], text: str) -> bool:
+    """Return whether a text repeats most words of a headline."""
+    return len(headline & frozenset(_words_in(text))) >= _MIN_REPEATED * len(headline)
+
+
+def ends_sentence(line: str) -> bool:
+    """Return whether a line ends like a sentence."""
+    return _SENTENCE_END.search(line) is not None
+
+
+def _words_in(text: str) -> Iterator[str]:
+    """Yield the folded words of a text; in scripts without blanks every two letters."""
+    for token in fold(text).split():
+        if count_words(token) > 1:
+            yield from map("".join, pairwise(token))
+        else:
+            yield token

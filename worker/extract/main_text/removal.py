@@ -302,8 +302,9 @@ def remove_link_blocks(
     budget: RemovalBudget,
     *,
     url: str,
+    is_text_found: bool = False,
 ) -> None:
-    """Remove boxes of links, rows of teasers, and linked headlines below the text; `url` is the page's own address."""
+    """Remove boxes of links, rows of teasers, and linked headlines below the text; all of them if the text is found."""
     own = [p.element for p in blocks if _is_own_prose(p) and p.element not in teasers]
     tags = _BOX_TAGS | _TABLE_TAGS if in_tables(own) else _BOX_TAGS
     around = _ancestors(own)
@@ -314,7 +315,7 @@ def remove_link_blocks(
     budget.remove(
         [*outermost, *_headlines_below(density, own, host=_host(url))],
         why="leads to other pages",
-        share=_MAX_LINKS_SHARE,
+        share=1.0 if is_text_found else _MAX_LINKS_SHARE,
         counted=density.sentences,
     )
 
