@@ -70,16 +70,17 @@ _DATELINE = re.compile(r"^(?:[(\[]?[^\W\d_][\w .,]{1,40}[)\]]?\s*[-–—:|]\s+|
 _MAX_BLOCKS_AFTER_HEADING = 40
 
 
-def find_lead(document: Document, blocks: Sequence[TextBlock]) -> str:
+def find_lead(document: Document, blocks: Sequence[TextBlock], teasers: Collection[HtmlElement] = ()) -> str:
     """Return the lead as written on the page, an empty string if there is none.
 
-    A lead is a block that the page's description repeats, or a block near the heading whose class or id names a lead.
+    A lead is a block that the page's description repeats, or a block near the heading, none of the `teasers`, whose
+    class or id names a lead.
     """
     described = _descriptions(document)
     heading = next(document.tree.iter("h1"), None)
     near = _blocks_after(document.tree, heading) if heading is not None else frozenset()
     for block in _candidates(blocks):
-        is_named = block.element in near and _is_named(block.element)
+        is_named = block.element in near and block.element not in teasers and _is_named(block.element)
         text = block.text if described or is_named else ""
         if text and (is_named or _is_described(text, described)) and not (is_prompt(text) or is_credit(text)):
             return _with_rest_of_box(block, blocks) if is_named else text
@@ -366,7 +367,7 @@ def _own_reading(
         reject_listing(signs)
         is_found = signs.has_headlined_text
     guard.run("readers' comments", lambda: remove_comments(tree, density, blocks, budget), default=None)
-    lead = guard.run("the lead", lambda: find_lead(document, own if is_found else blocks), default="")
+    lead = guard.run("the lead", lambda: find_lead(document, blocks, teasers if is_found else ()), default="")
     guard.run(
         "links elsewhere",
         lambda: remove_link_blocks(density, blocks, teasers, budget, url=document.url, is_text_found=is_found),
