@@ -17,6 +17,7 @@ import pytest
 from tests.integration.extract.hostile import hostile_pages
 from tests.unit.extract.mixed_pages import MEDLEY
 from tests.unit.extract.pages import LEAD, NOW, PARAGRAPHS, article_body, hints_of, news_page, page_of
+from tests.waiting import eventually
 from worker.errors import ExtractError, ExtractorDown, FetchBlocked, MachineError
 from worker.extract import ipc, pool
 from worker.extract.ipc import ExtractRules
@@ -300,13 +301,14 @@ async def test_a_cancelled_extraction_leaves_a_pool_that_works(extractor: Watche
     while not extractor._busy.empty():
         extractor._busy.get_nowait()
     task = asyncio.create_task(read(extractor, page_of(SLOW)))
-    await extractor._busy.get()
+    worker = await extractor._busy.get()
 
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await read(extractor)).text == WHOLE
+    eventually(lambda: not alive(worker))
 
 
 async def test_a_keyboard_interrupt_of_the_whole_group_does_not_end_the_workers(extractor: ProcessExtractor) -> None:
