@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, bindparam, delete, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, bindparam, delete, func, or_, select, union, update
 
 from worker.errors import NotFoundError
 from worker.models import FORGOTTEN_SCHEME, HistoryEvent
@@ -207,9 +207,9 @@ def _select(connection: Connection, request: ForgetRequest) -> ForgetSelection:
 
 def _of_page(connection: Connection, request: ForgetRequest) -> tuple[set[int], set[int]]:
     """Return the candidates and the articles that an id or a URL names by itself."""
+    ids = select(ARTICLES.c.id)
     if request.is_id:
-        named = select(ARTICLES.c.id).where(ARTICLES.c.id == int(request.target))
-        return set(), set(connection.execute(named).scalars())
+        return set(), set(connection.execute(ids.where(ARTICLES.c.id == int(request.target))).scalars())
     forms = hosts.address_forms(request.target)
     queries = (
         select(CANDIDATES.c.id).where(CANDIDATES.c.canonical_url.in_(forms)),
@@ -217,8 +217,8 @@ def _of_page(connection: Connection, request: ForgetRequest) -> tuple[set[int], 
         select(ADDRESSES.c.candidate_id).where(ADDRESSES.c.url.in_(forms)),
     )
     candidates = {each for query in queries for each in connection.execute(query).scalars()}
-    articles = select(ARTICLES.c.id).where(ARTICLES.c.canonical_url.in_(forms))
-    return candidates, set(connection.execute(articles).scalars())
+    seeds = ids.join(SEEDS, SEEDS.c.article_id == ARTICLES.c.id).where(ARTICLES.c.url.in_(forms))
+    return candidates, set(connection.execute(union(ids.where(ARTICLES.c.canonical_url.in_(forms)), seeds)).scalars())
 
 
 def _on_host(connection: Connection, host: str) -> tuple[set[int], set[int]]:

@@ -192,6 +192,22 @@ def test_a_forgotten_seed_is_not_imported_again(store: Store) -> None:
     assert [each.article for each in store.reader.removed()] == [number]
 
 
+def test_an_address_is_forgotten_with_the_seeds_that_give_it(store: Store) -> None:
+    ours = replace(article("seed:rows.jsonl#1", f"một {SECRET}", kind=Kind.SEED), url=A)
+    other = replace(article("seed:rows.jsonl#2", "ba bốn năm", kind=Kind.SEED), url=B)
+    prepared = (
+        PreparedSeed(seed=seed(each.canonical_url[5:], each.text), article=each, fingerprint=fingerprint(each.text))
+        for each in (ours, other)
+    )
+    add_seeds(store, *prepared)
+
+    report = forget(store, f"{A}/")
+
+    assert [each.url for each in report.selection.articles] == [A]
+    assert not [value for value in values(store) if SECRET in value]
+    assert store.reader.audit().seeds == 1
+
+
 def test_copies_are_forgotten_with_it_if_that_is_wanted(store: Store) -> None:
     take_in(store, A, f"một hai {SECRET}")
     take_in(store, B, f"hai một {SECRET}")
