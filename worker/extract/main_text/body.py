@@ -25,7 +25,6 @@ from worker.charset.characters import count_words, fold
 from worker.extract.document import is_inline, open_document, prefilter_markup
 from worker.extract.explain import NON_TEXT_TAGS, make_plain_div, remove_element
 from worker.extract.main_text.text_blocks import (
-    MAX_WEIGHT_CHARS,
     ArticleBlock,
     TextBlock,
     TextDensity,
@@ -105,7 +104,7 @@ def preload_trafilatura() -> None:
 
 def _unwrap_layout_tables(body: HtmlElement, blocks: Sequence[TextBlock], weight: Mapping[HtmlElement, int]) -> None:
     """Turn tables with all the text in one cell into boxes: trafilatura makes one line of the text in a cell."""
-    own = {block.element: min(block.chars, MAX_WEIGHT_CHARS) - block.linked for block in blocks}
+    own = {block.element: block.weight for block in blocks}
     cells = {cell for part in own for cell in (part, *part.iterancestors("td")) if cell.tag == "td"}
     heavy = (each for each in cells if weight.get(each, 0) + own.get(each, 0) > _CONTAINER_SHARE * weight.get(body, 0))
     around = [(cell, list(cell.iterancestors("table"))) for cell in heavy]

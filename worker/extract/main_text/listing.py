@@ -1,4 +1,4 @@
-"""Recognises teasers, and listing, section and home pages, which must never be stored as articles.
+"""Recognises listing, section and home pages, which must never be stored as articles.
 
 A page that declares itself an article is one, unless it has hardly any text of its own; so is one with the text of its
 headline. Any other page is scored by a logistic regression. docs/extract.md has its measurement.
@@ -57,9 +57,8 @@ class CardLayout:
     sibling_paragraphs: int
 
 
-def measure_card_layout(density: TextDensity, own: Iterable[TextBlock]) -> CardLayout:
+def measure_card_layout(own: Iterable[TextBlock], cards: frozenset[HtmlElement]) -> CardLayout:
     """Return how the running text is laid out; `own` are the blocks that do not announce other pages."""
-    cards = find_cards(density)
     words_in_cards = words_outside = 0
     sibling_words: Counter[HtmlElement | None] = Counter()
     sibling_paragraphs: Counter[HtmlElement | None] = Counter()
@@ -203,7 +202,13 @@ _MIN_SHARE_OF_PROSE = 0.5
 _HEADING_TAGS = frozenset({"h2", "h3", "h4"})
 
 
-def has_headlined_text(document: Document, density: TextDensity, own: Sequence[TextBlock], shares: TextShares) -> bool:
+def has_headlined_text(
+    document: Document,
+    density: TextDensity,
+    own: Sequence[TextBlock],
+    shares: TextShares,
+    cards: frozenset[HtmlElement],
+) -> bool:
     """Return whether the page holds the text of the headline in its title, whatever else is on the page.
 
     That is one run of paragraphs in sentences, outside cards and without linked headlines between them, that repeats
@@ -214,7 +219,6 @@ def has_headlined_text(document: Document, density: TextDensity, own: Sequence[T
     headline = headline_words(document.title_tag, headings=headings, site=site)
     runs = [run for run in _runs(density, own) if _is_running_text(run, shares)] if headline else []
     found = [run for run in runs if repeats_headline(headline, " ".join(block.text for block in run))]
-    cards = find_cards(density) if found else frozenset()
     return any(not any(_is_in(block.element, cards) or block.has_boilerplate_name for block in run) for run in found)
 
 
@@ -295,9 +299,9 @@ def gather_listing_signs(
 ) -> ListingSigns:
     """Return the signs that a page is a listing; `own` are the blocks that do not announce other pages."""
     links = [link for link in density.links if _is_headline(link, density)]
-    address = _page_address(document)
+    address, cards = _page_address(document), find_cards(density)
     features = ListingFeatures(
-        flow=measure_card_layout(density, own),
+        flow=measure_card_layout(own, cards),
         other_pages_share=shares.other_pages_share,
         prices=len(_PRICE.findall(_text_of(document))),
         is_home=_is_home(address),
@@ -311,7 +315,7 @@ def gather_listing_signs(
         linked_entries=sum(1 for element in density.elements if element.tag == "article" and _is_headed(element)),
         is_collection=not _COLLECTIONS.isdisjoint(document.json_ld.types),
         claims_article=document.claims_article,
-        has_headlined_text=has_headlined_text(document, density, own, shares),
+        has_headlined_text=has_headlined_text(document, density, own, shares, cards),
         features=features,
         score=listing_score(features),
     )

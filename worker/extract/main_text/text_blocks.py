@@ -116,10 +116,8 @@ _BLOCK_TAGS = frozenset((
 _MIN_BLOCK_CHARS = 60
 MAX_BOX_LEVELS = 4
 """How many ancestors of a block are looked at. Chosen, not measured."""
-MAX_WEIGHT_CHARS = 600
-"""A longer block counts only as this much, so that no single block outweighs an article. Chosen, not measured."""
-# Blocks that agree in so many folded characters repeat each other. Chosen, not measured: about a line of text.
-_KEY_CHARS = 80
+_MAX_WEIGHT_CHARS = 600  # a longer block counts only as this much, so that no single block outweighs an article
+_KEY_CHARS = 80  # blocks that agree in so many folded characters repeat each other: about a line of text
 # Characters that a cut through a word, or through a letter and its marks, can change in the folded text before it.
 _CUT_CHARS = 8
 # A plugin for cookie notices names its boxes `cli-…`.
@@ -143,6 +141,11 @@ class TextBlock:
     def is_linked(self) -> bool:
         """Whether most of the block is link text."""
         return self.is_inside_link or self.linked > self.chars / 2
+
+    @property
+    def weight(self) -> int:
+        """How much unlinked text the block counts for: of a long one only the first _MAX_WEIGHT_CHARS."""
+        return min(self.chars, _MAX_WEIGHT_CHARS) - self.linked
 
     @cached_property
     def text(self) -> str:
@@ -278,13 +281,11 @@ def _names_boilerplate(box: HtmlElement) -> bool:
 
 
 def weigh_elements(body: HtmlElement, blocks: Sequence[TextBlock]) -> dict[HtmlElement, int]:
-    """Return how much unlinked running text each element holds; long blocks count up to MAX_WEIGHT_CHARS."""
+    """Return how much unlinked running text each element holds; each block counts for its weight."""
     weight: dict[HtmlElement, int] = defaultdict(int)
     for block in blocks:
-        own = min(block.chars, MAX_WEIGHT_CHARS) - block.linked
-        if own > 0:
-            for ancestor in _ancestors_up_to(block.element, body):
-                weight[ancestor] += own
+        for ancestor in _ancestors_up_to(block.element, body) if block.weight > 0 else ():
+            weight[ancestor] += block.weight
     return weight
 
 

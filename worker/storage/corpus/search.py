@@ -26,6 +26,7 @@ from worker.models.base import dataclass
 from worker.storage.corpus.query import Condition, Query
 from worker.storage.corpus.search_index import (
     MAX_QUEUED,
+    SEARCH_BLOCK,
     SEARCH_BLOCK_BITS,
     SEARCH_QUEUE,
     SEARCHED_COLUMNS,
@@ -65,17 +66,14 @@ _FIND_SQLITE = text(
 # PostgreSQL reads all texts that meet a condition, however few are wanted. So it is given the newest blocks of ids, and
 # older texts where these have too few. The planner takes it for cheap to look into a text without the index, which is a
 # thousand times dearer than it thinks: `+ 0`, `OFFSET 0` and `enable_seqscan` leave it no plan without the index.
-_FIND_POSTGRESQL = text(
-    "SELECT article_id AS id FROM ("
-    "SELECT article_id FROM search_texts WHERE terms @@ CAST(:query AS tsquery) "
-    "AND ARRAY[article_id >> 13] && CAST(:blocks AS bigint[]) ORDER BY article_id + 0 DESC OFFSET 0"
-    ") AS found WHERE (SELECT head FROM standings WHERE article_id = found.article_id) LIMIT :count"
-)
-_FIND_OLDER_POSTGRESQL = text(
-    "SELECT article_id AS id FROM ("
-    "SELECT article_id FROM search_texts WHERE terms @@ CAST(:query AS tsquery) "
-    "AND article_id + 0 < :before ORDER BY article_id + 0 DESC OFFSET 0"
-    ") AS found WHERE (SELECT head FROM standings WHERE article_id = found.article_id) LIMIT :count"
+_FIND_POSTGRESQL, _FIND_OLDER_POSTGRESQL = (
+    text(
+        "SELECT article_id AS id FROM ("  # noqa: S608 - of constants
+        f"SELECT article_id FROM search_texts WHERE terms @@ CAST(:query AS tsquery) AND {wanted} "
+        "ORDER BY article_id + 0 DESC OFFSET 0"
+        ") AS found WHERE (SELECT head FROM standings WHERE article_id = found.article_id) LIMIT :count"
+    )
+    for wanted in (f"{SEARCH_BLOCK} && CAST(:blocks AS bigint[])", "article_id + 0 < :before")
 )
 _BY_INDEX = text(
     "SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)"
