@@ -8,7 +8,7 @@ import pty
 import random
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -44,9 +44,9 @@ def article(number: int) -> Reply:
     )
 
 
-def feed(numbers: Sequence[int], *, host: str, newest: datetime = NOW) -> Reply:
+def feed(numbers: Sequence[int], *, host: str, newest: datetime = NOW, named: Callable[[int], str] = slug) -> Reply:
     items = "".join(
-        f"<item><title>Bài số {number}</title><link>https://{host}{slug(number)}</link>"
+        f"<item><title>Bài số {number}</title><link>https://{host}{named(number)}</link>"
         f"<pubDate>{format_datetime(newest - timedelta(hours=place))}</pubDate></item>"
         for place, number in enumerate(numbers)
     )
@@ -106,7 +106,11 @@ def sites() -> list[Site]:
     }
     bare = {"/": home(range(6)), "/sitemap-tin.xml": news_sitemap(range(6), host="tran.example")}
     mapped = "User-agent: *\nAllow: /\nSitemap: https://tran.example/sitemap-tin.xml\n"
+    blog = {f"/b{n}": article(n) for n in range(4)} | {f"/tag/t{n}": html("<p>Thẻ</p>") for n in range(4)}
+    blog["/feed"] = feed(range(4), host="blog.example", named=lambda number: f"/b{number}")
+    blog["/tags.xml"] = feed(range(4), host="blog.example", named=lambda number: f"/tag/t{number}")
     return [
+        site("blog.example", blog, articles=range(0)),
         site("bao.example", full, articles=range(28)),
         site("tran.example", bare, articles=range(6), robots=mapped),
         site("trong.example", {"/": html("<html><body><p>Sắp ra mắt.</p></body></html>")}, articles=range(0)),
@@ -163,6 +167,24 @@ def test_add_writes_the_best_feeds_without_overlap_and_keeps_the_rest_of_the_fil
     assert "gone" in reasons["/rss/da-go.rss"]
     best = record["found"][0]
     assert (best["entries"], best["overlap"], best["sample"], best["picked"]) == (12, 0.0, "3 of 3", True)
+
+
+def test_articles_under_short_addresses_are_sampled_before_their_feed_is_refused(desk: Desk) -> None:
+    ended = desk.run("sources", "add", "https://blog.example/feed", "--yes", "--json")
+
+    assert ended.status == 0, ended.err
+    (found,) = ended.record()["found"]
+    assert (found["sample"], found["picked"]) == ("3 of 3", True)
+
+
+def test_a_feed_of_no_articles_is_refused_with_what_was_seen(desk: Desk) -> None:
+    ended = desk.run("sources", "add", "https://blog.example/tags.xml", "--yes", "--json")
+
+    assert ended.status == 1
+    (found,) = ended.record()["found"]
+    assert found["sample"].startswith("0 of 3")
+    assert found["reason"].startswith("none of 3 articles would be stored: 3 ")
+    assert "to poll one all the same, write it as [[sources]] into the configuration" in ended.err
 
 
 def test_without_a_terminal_the_table_is_shown_and_nothing_written(desk: Desk) -> None:

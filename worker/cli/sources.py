@@ -90,7 +90,8 @@ def add(common: CommonOptions, url: str, yes: bool, name: str | None) -> None:
             }
         )
     if not new:
-        print_note(f"corpus-worker: {url}: no new source worth polling was found; nothing was written")
+        own = "; to poll one all the same, write it as [[sources]] into the configuration" if found else ""
+        print_note(f"corpus-worker: {url}: no new source worth polling was found; nothing was written{own}")
     raise SystemExit(0 if written else 1)
 
 

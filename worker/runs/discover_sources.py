@@ -315,17 +315,23 @@ class _SourceFinder:
         return "".join(f"Sitemap: {sitemap}\n" for sitemap in robots.sitemaps).encode()
 
     async def _rank_with_samples(self) -> tuple[SuggestedSource, ...]:
-        """Rank, sample the best unsampled pick, and rank again until every pick is sampled."""
+        """Rank, sample the best unsampled pick, and rank again until every pick is sampled.
+
+        Where nothing is picked, those that only the form of their addresses speaks against are sampled too: articles
+        under other addresses are articles.
+        """
         polls, samples, now = dict(self._polls.polls), dict[str, str](), SystemClock().now()
         while True:
             rated = rank_sources([*polls.values()], now=now)
-            unseen = [each.poll for each in rated if each.picked and each.poll.url not in samples]
+            chosen = [each.poll for each in rated if each.picked] or [each.poll for each in rated if each.doubtful]
+            unseen = [poll for poll in chosen if poll.url not in samples]
             if not unseen or len(samples) >= _MAX_SAMPLED:
                 return tuple(SuggestedSource(rated=each, sample=samples.get(each.poll.url, "")) for each in rated)
             trial = unseen[0]
             sample = await self._sampler.sample(self._polls.candidates[trial.url])
             samples[trial.url] = sample.summary
-            polls[trial.url] = replace(trial, share=sample.share, error=sample.error)
+            seen = f"{trial.seen}; of the pages sampled, {sample.summary} are articles"
+            polls[trial.url] = replace(trial, share=sample.share, seen=seen, error=sample.error)
 
 
 def web_address(url: str) -> str:

@@ -89,7 +89,7 @@ def trial(
     keys = frozenset(f"https://bao.vn/a-{number}.html" for number in range(first, last))
     return TrialPoll(
         kind=kind, url=f"https://bao.vn/{name}", keys=keys, newest=NOW - timedelta(days=days), dated=len(keys),
-        share=share, error=error,
+        share=share, seen="4 of 20 addresses", error=error,
     )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def test_a_feed_is_preferred_to_a_listing_of_the_same_articles() -> None:
     ("bad", "reason"),
     [
         (trial("x", 0, 20, days=90), "nothing new since 2026-08-22"),
-        (trial("x", 0, 20, share=0.2), "mostly not articles"),
+        (trial("x", 0, 20, share=0.2), "mostly not articles: 4 of 20 addresses"),
         (trial("x", 0, 0), "no entries"),
         (trial("x", 0, 20, error="http 404"), "http 404"),
     ],
@@ -141,6 +141,9 @@ def test_a_test_poll_is_summarised() -> None:
     assert summed.newest == datetime(2026, 11, 12, tzinfo=UTC)
     assert summed.dated == 2
     assert summed.share == pytest.approx(2 / 3)
+    assert summed.seen == (
+        "2 of 3 addresses have a number, a date or a long name as articles have, https://bao.vn/thoi-su has not"
+    )
     assert summed.title == "Báo"
 
 

@@ -27,8 +27,8 @@ class TrialPoll:
     """The result of one test poll of a suggested source.
 
     `keys`: canonical URLs of its entries. `newest`: the latest date. `dated`: how many entries have a date. `share`:
-    how many of the entries look like articles, 0 to 1. `error`: "" if the poll succeeded. `site`: if the source is on
-    another site, the site that names it as its own.
+    how many of the entries look like articles, 0 to 1, and `seen` what that was read from, in words. `error`: "" if the
+    poll succeeded. `site`: if the source is on another site, the site that names it as its own.
     """
 
     kind: str
@@ -37,6 +37,7 @@ class TrialPoll:
     newest: datetime | None = None
     dated: int = 0
     share: float = 0.0
+    seen: str = ""
     error: str = ""
     title: str | None = None
     site: str = ""
@@ -46,7 +47,8 @@ class TrialPoll:
 class RankedSource:
     """A test poll with its score and whether it was picked, with the reason in a few words.
 
-    `overlap` is the share of its entries that better sources have already, 0 to 1.
+    `overlap` is the share of its entries that better sources have already, 0 to 1. `doubtful`: it is refused for its
+    share of articles and for nothing else.
     """
 
     poll: TrialPoll
@@ -54,6 +56,7 @@ class RankedSource:
     overlap: float
     picked: bool
     reason: str
+    doubtful: bool = False
 
 
 def summarise_poll(kind: str, url: str, discoveries: Iterable[Discovery]) -> TrialPoll:
@@ -62,7 +65,8 @@ def summarise_poll(kind: str, url: str, discoveries: Iterable[Discovery]) -> Tri
     candidates = {candidate.canonical_url: candidate for page in read_pages for candidate in page.candidates}
     dates = [candidate.published_at or candidate.modified_at for candidate in candidates.values()]
     known = [date for date in dates if date]
-    real = sum(_names_article(key) for key in candidates)
+    others = [key for key in candidates if not _names_article(key)]
+    real = len(candidates) - len(others)
     return TrialPoll(
         kind=kind,
         url=url,
@@ -70,6 +74,7 @@ def summarise_poll(kind: str, url: str, discoveries: Iterable[Discovery]) -> Tri
         newest=max(known, default=None),
         dated=len(known),
         share=real / len(candidates) if candidates else 0.0,
+        seen=_forms_seen(real, others),
         title=next((page.title for page in read_pages if page.title), None),
     )
 
@@ -77,6 +82,12 @@ def summarise_poll(kind: str, url: str, discoveries: Iterable[Discovery]) -> Tri
 def _names_article(key: str) -> bool:
     features = link_features(Link(url=key, key=key, text=""))
     return features.pattern.is_article_like and not features.is_service
+
+
+def _forms_seen(real: int, others: Sequence[str]) -> str:
+    """Return in words how many addresses are formed like those of articles, with one that is not."""
+    example = f", {others[0]} has not" if others else ""
+    return f"{real} of {real + len(others)} addresses have a number, a date or a long name as articles have{example}"
 
 
 def rank_sources(polls: Sequence[TrialPoll], *, now: datetime) -> tuple[RankedSource, ...]:
@@ -87,12 +98,19 @@ def rank_sources(polls: Sequence[TrialPoll], *, now: datetime) -> tuple[RankedSo
     for poll in ordered:
         new = poll.keys - seen
         overlap = 1 - len(new) / len(poll.keys) if poll.keys else 0.0
-        refusal = _refusal(poll, now) or _adds_too_little(new, poll, nothing_yet=not seen)
+        unusable, sparse = _refusal(poll, now), poll.share < _MIN_ARTICLE_SHARE
+        doubt = f"mostly not articles: {poll.seen}" if sparse else ""
+        refusal = unusable or doubt or _adds_too_little(new, poll, nothing_yet=not seen)
         if not refusal:
             seen |= poll.keys
         ranked.append(
             RankedSource(
-                poll=poll, score=_score(poll, now), overlap=overlap, picked=not refusal, reason=refusal or "picked"
+                poll=poll,
+                score=_score(poll, now),
+                overlap=overlap,
+                picked=not refusal,
+                reason=refusal or "picked",
+                doubtful=sparse and not unusable,
             )
         )
     return tuple(ranked)
@@ -117,9 +135,7 @@ def _refusal(poll: TrialPoll, now: datetime) -> str:
         return poll.error
     if not poll.keys:
         return "no entries"
-    if poll.newest and now - poll.newest > _MAX_AGE:
-        return f"nothing new since {poll.newest:%Y-%m-%d}"
-    return "" if poll.share >= _MIN_ARTICLE_SHARE else "mostly not articles"
+    return f"nothing new since {poll.newest:%Y-%m-%d}" if poll.newest and now - poll.newest > _MAX_AGE else ""
 
 
 def _adds_too_little(new: frozenset[str], poll: TrialPoll, *, nothing_yet: bool) -> str:
