@@ -194,6 +194,14 @@ class Text:
     fields: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 note`, `2,000 notes`, `3 entries`, `2 addresses`."""
+    if number == 1:
+        return f"1 {noun}"
+    stem, ending = (noun[:-1], "ies") if noun.endswith("ry") else (noun, "es" if noun.endswith("s") else "s")
+    return f"{number:,} {stem}{ending}"
+
+
 def format_utc(when: datetime) -> str:
     """Return a time as all messages, tables and web pages show it: in UTC, to the second."""
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

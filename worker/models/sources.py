@@ -25,6 +25,8 @@ class PublishingStats:
     read_at: the time at which the whole source was last read; nothing older needs to be read again.
     stopped_at: the page at which the next poll continues, if the source has more pages than one poll reads.
     round_began: when the first page of that round was read; None if a page of it failed.
+    fruitful: the pages that gave new items last, the latest first; the next poll reads them first.
+    idle: how many polls in a row read many pages of which hardly any gave a new item.
     """
 
     looked_at: datetime | None = None
@@ -41,6 +43,8 @@ class PublishingStats:
     read_at: datetime | None = None
     stopped_at: str = ""
     round_began: datetime | None = None
+    fruitful: tuple[str, ...] = ()
+    idle: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Final
 from worker.errors import FetchError, SourceError, WorkerError
 from worker.logs import log
 from worker.models import Alarm, Discovery, Poll, PublishingStats, Source, SourceState, Validators
-from worker.models.base import dataclass
+from worker.models.base import counted, dataclass
 from worker.schedule.drift import MAX_ENTRIES, drift_alarms, entry_keys, no_common_entry, useful_share
 from worker.schedule.poll_interval import (
     MIN_TRUST,
@@ -28,7 +28,7 @@ from worker.schedule.poll_interval import (
     update_stats,
     zone_of,
 )
-from worker.schedule.retry import fault_class, next_poll_after_failure
+from worker.schedule.retry import after_pages, fault_class, next_poll_after_failure
 
 _MAX_NOTES: Final = 20
 """Log lines for the notes of one poll. Chosen, not measured: a source with thousands of bad entries must not fill the
@@ -84,7 +84,7 @@ class SourceReport:
         if self.refused and not self.error:
             parts.append(f"{self.refused:,} refused")
         if self.notes and not self.error:
-            parts.append(f"{len(self.notes)} notes in the log")
+            parts.append(f"{counted(len(self.notes), 'note')} in the log")
         return ", ".join(parts)
 
 
@@ -95,8 +95,9 @@ class PollProgress:
     `has_retryable_failures` is true if a failed part may succeed at the next poll. `recovered` counts the articles
     found through sitemaps to fill a gap. `first_entries` holds the canonical URLs of the first entries, and `dates`
     their publication dates. `stopped_at` is the URL of the next page if the poll reached its limit, and
-    `wrapped_around` is true if it read the last page before that. `taken_for` is the kind that a page given by the
-    operator was recognised as. `refused` counts what could not be used of local input.
+    `wrapped_around` is true if it read the last page before that. `pages` counts the further pages; `fruitful` are
+    those with something new. `taken_for` is the kind that a page given by the operator was recognised as. `refused`
+    counts what could not be used of local input.
     """
 
     found: int = 0
@@ -108,6 +109,8 @@ class PollProgress:
     has_retryable_failures: bool = False
     stopped_at: str = ""
     wrapped_around: bool = False
+    pages: int = 0
+    fruitful: list[str] = field(default_factory=list)
     taken_for: str = ""
     notes: list[str] = field(default_factory=list)
     first_entries: list[str] = field(default_factory=list)
@@ -247,7 +250,9 @@ def poll_of_success(
     watched, gap = without_absence(state, now=now), has_gap(source, state, progress)
     observation = _observation(state, progress, now=now, unchanged=unchanged, missed=gap)
     stats = update_stats(watched, observation, policy=context.policy, zone=zone_of(source))
-    stats = advance_cursor(stats, progress, before=known.publishing_stats, now=now)
+    before = known.publishing_stats
+    stats = advance_cursor(stats, progress, before=before, now=now)
+    stats = after_pages(stats, before, pages=progress.pages, fruitful=progress.fruitful)
     learned = replace(
         known,
         plan=plan_of(source),

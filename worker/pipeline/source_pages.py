@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from worker.errors import ExtractError, FetchBlocked, FetchError, SourceError
 from worker.extract.multipage import is_first_page, is_next_page, join_pages, next_page_url
-from worker.models import Authority, Candidate, Discovery, Page, Request, Source, SourceState
+from worker.models import Authority, Candidate, Discovery, Page, PublishingStats, Request, Source, SourceState
+from worker.models.base import counted
 from worker.pipeline.poll_result import PollProgress
 from worker.pipeline.stages import Limits, Stages
 from worker.ports import Fetcher, Hints
+from worker.schedule.retry import LEAST_PAGES, page_budget
 from worker.urls import canonicalise, page_key, site_of
 
 # Cross-submitted sitemaps: a site's robots.txt may name a sitemap on another domain (sitemaps.org, "cross submits").
@@ -99,37 +101,44 @@ class PageWalker:
 
         At the limit, the page to continue at is recorded in `progress`, and the next poll continues there after the
         first pages. The caller must add each discovery to `progress` before it takes the next one. Pages are parsed in
-        a thread, since a large sitemap takes seconds and would block every fetch.
+        a thread, since a large sitemap takes seconds and would block every fetch. Pages that gave something new at the
+        last polls come first, and polls that find nothing read fewer and fewer (`page_budget`).
         """
+        stats = state.learned.publishing_stats if state else PublishingStats()
+        most = most or page_budget(stats, self._limits.max_pages)
         seen, waiting = {source.url, first.final_url}, deque[str]()
         voucher = CrossSubmissions(source, self._stages.fetcher)
         async for discovery in self._all_of(first, voucher, progress, state):
-            waiting.extend(discovery.follow)
+            _add_pages(waiting, discovery.follow, first=stats.fruitful)
             yield discovery
         last, began = "", self._stages.clock.now()
         while waiting and (spent := self._spent(len(seen) - 1, most, since=began)) < 1:
             if state and not last and spent >= _FIRST_PAGES_SHARE:
                 last = waiting[-1]
-                _resume_at(waiting, state.learned.publishing_stats.stopped_at)
+                _resume_at(waiting, stats.stopped_at)
             url = waiting.popleft()
             progress.wrapped_around |= url == last
             if url in seen:
                 continue
             seen.add(url)
+            progress.pages, known = progress.pages + 1, progress.new
             try:
                 page = await self.fetch(url, source=source.name)
                 async for discovery in self._all_of(page, voucher, progress, state):
-                    waiting.extend(discovery.follow)
+                    _add_pages(waiting, discovery.follow, first=stats.fruitful)
                     yield discovery
             except (FetchError, SourceError) as exc:
                 progress.skip(f"{url}: {exc}", retryable=isinstance(exc, FetchError) and exc.retry)
+            if progress.new > known:
+                progress.fruitful.append(url)
         if waiting:
-            progress.stop(f"stopped after {len(seen)} pages; {_how_to_read_the_rest(source)}", at=waiting[0])
+            at = _place_to_continue(waiting, early={*progress.fruitful, *stats.fruitful})
+            progress.stop(f"stopped after {counted(len(seen), 'page')}; {_how_to_read_the_rest(source)}", at=at)
 
-    def _spent(self, pages: int, most: int | None, *, since: datetime) -> float:
+    def _spent(self, pages: int, most: int, *, since: datetime) -> float:
         """Return the used share of the poll's pages or of its time, whichever is larger; 1 means none is left."""
         time = self._limits.poll_lease * _TIME_SHARE
-        return max(pages / (most or self._limits.max_pages), (self._stages.clock.now() - since) / time)
+        return max(pages / most, (self._stages.clock.now() - since) / time)
 
     async def fetch(self, url: str, *, source: str = "") -> Page:
         """Fetch a further page of a source, of any content type."""
@@ -213,6 +222,23 @@ class PageWalker:
             authority=Authority.OPERATOR,
             payload=page,
         )
+
+
+def _add_pages(waiting: deque[str], pages: Sequence[str], *, first: Sequence[str]) -> None:
+    """Add pages to those that wait: those in `first` before the others.
+
+    Of a long index both ends come even before them: new parts are added there.
+    """
+    listed = set(pages)
+    ends = (pages[0], pages[-1]) if len(pages) > LEAST_PAGES else ()
+    early = dict.fromkeys((*ends, *(url for url in first if url in listed)))
+    waiting.extend(url for url in pages if url not in early)
+    waiting.extendleft(reversed(early))
+
+
+def _place_to_continue(waiting: Sequence[str], *, early: Collection[str]) -> str:
+    """Return the first page that waits, except those that the next poll reads `early` in any case."""
+    return next((url for url in waiting if url not in early), waiting[0])
 
 
 def _resume_at(waiting: deque[str], stopped_at: str) -> None:

@@ -50,7 +50,9 @@ class SlowFetcher(FakeFetcher):
 
 
 class Run:
-    def __init__(self, store: Store, answers: dict[str, object], *, takes: timedelta = timedelta(0)) -> None:
+    def __init__(
+        self, store: Store, answers: dict[str, object], *, takes: timedelta = timedelta(0), most: int = 10
+    ) -> None:
         self.store, self.clock = store, FakeClock()
         self.fetcher = SlowFetcher(answers, self.clock, takes=takes)
         self.looks: list[datetime | None] = []
@@ -58,7 +60,7 @@ class Run:
             faked_stages(store, clock=self.clock, fetcher=self.fetcher), parsers={"sitemap": self.parse, "feed": parse}
         )
         self.discoverer = Discoverer(
-            stages, limits(poll_lease=10 * MINUTES), tally=Tally(), observer=Watcher(), worker="here:1"
+            stages, limits(poll_lease=10 * MINUTES, max_pages=most), tally=Tally(), observer=Watcher(), worker="here:1"
         )
 
     def parse(self, read: Page, source: Source, /, *, now: datetime) -> Discovery:
@@ -101,8 +103,66 @@ async def test_polls_read_all_parts_in_turn_and_the_first_ones_every_time(store:
     polls = [await run.poll() for _ in range(4)]
 
     assert all(len(fetched) == 11 for fetched in polls)
-    assert all(fetched[:3] == (INDEX, part(0), part(1)) for fetched in polls)
+    assert all(fetched[:3] == (INDEX, part(0), part(29)) for fetched in polls)
     assert set().union(*polls) == {INDEX, *(part(n) for n in range(30))}
+
+
+class EndlessIndex(dict[str, object]):
+    """Answers every address with an index of further ones."""
+
+    def get(self, url: str, _default: object = None) -> object:
+        return " ".join(f">{url}{n}" for n in range(40))
+
+
+@pytest.mark.anyio
+async def test_an_endless_index_costs_fewer_and_fewer_requests(store: Store) -> None:
+    run = Run(store, {}, most=200)
+    run.fetcher.answers = EndlessIndex()
+
+    polls = [len(await run.poll()) for _ in range(9)]
+
+    assert polls == [201, 201, 201, 201, 101, 51, 26, 21, 21]
+
+
+@pytest.mark.anyio
+async def test_a_large_index_is_read_completely_whatever_its_order(store: Store) -> None:
+    answers = index_of(900)
+    for n in range(850):
+        answers[part(n)] = "https://paper.example/old"  # nothing new in most of it
+    run = Run(store, answers, most=200)
+
+    polls = [await run.poll() for _ in range(12)]
+
+    assert set().union(*polls) == {INDEX, *map(part, range(900))}
+
+
+@pytest.mark.anyio
+async def test_the_one_part_that_grows_is_read_at_every_poll_once_it_is_known(store: Store) -> None:
+    run = Run(store, index_of(100), most=200)
+    for _ in range(8):
+        await run.poll()
+
+    later = []
+    for n in range(8):
+        run.fetcher.answers[part(70)] = f"https://paper.example/new{n}"
+        later.append(await run.poll())
+
+    assert part(70) in set().union(*later[:4])
+    assert all(part(70) in fetched[:4] for fetched in later[4:])
+    assert sum(map(len, later)) < 8 * 70
+
+
+@pytest.mark.anyio
+async def test_a_part_that_is_added_to_a_long_index_is_read_at_the_next_poll(store: Store) -> None:
+    run = Run(store, index_of(100), most=200)
+    for _ in range(10):
+        await run.poll()
+    run.fetcher.answers = index_of(101)
+
+    fetched = await run.poll()
+
+    assert len(fetched) == 21
+    assert part(100) in fetched
 
 
 @pytest.mark.anyio
@@ -156,7 +216,7 @@ async def test_a_round_with_a_failed_part_does_not_count(store: Store) -> None:
 async def test_a_sitemap_that_is_read_in_one_poll_again_forgets_where_it_stopped(store: Store) -> None:
     run = Run(store, index_of(30))
     await run.poll()
-    assert store.ledger.source_state("paper").learned.publishing_stats.stopped_at == part(10)
+    assert store.ledger.source_state("paper").learned.publishing_stats.stopped_at == part(9)
 
     run.fetcher.answers[INDEX] = f">{part(1)}"
     await run.poll()

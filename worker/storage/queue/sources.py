@@ -142,6 +142,8 @@ def publishing_from_json(text: str) -> PublishingStats:
         read_at=_time(facts.get("read_at")),
         stopped_at=facts.get("stopped_at", ""),
         round_began=_time(facts.get("round_began")),
+        fruitful=tuple(facts.get("fruitful", ())),
+        idle=facts.get("idle", 0),
     )
 
 
