@@ -30,7 +30,7 @@ from worker.storage.store import open_read_only
 from worker.web.app import Kept, StatusSource, WebApp, build_web_app
 from worker.web.data import AtomFeed, FeedEntry, Within, cursor_values, make_cursor
 from worker.web.metrics import Metrics
-from worker.web.pages import Overview, daemon_alarms, plots, summary, titled, warned, web_address
+from worker.web.pages import Overview, beginning_of, daemon_alarms, plots, summary, titled, warned, web_address
 from worker.web.routes import Action, FeedPage, WebPage
 from worker.web.server import serve_pages
 
@@ -113,8 +113,8 @@ class CorpusPages:
         """Return health, numbers, plots, what needs a person, newest articles and sources."""
         now, (figures, hours) = self._source.clock.now(), await asyncio.gather(self._source.recent(), self._hours())
         health, warnings = self._source.health(), warned(figures, now=now)
-        daemon, alarms = await self._worker_state(figures)
-        alarms += await alarms_of_store(figures, corpus.run if (corpus := self._corpus()) else None, now=now)
+        daemon, of_worker, of_store = await self._worker_state(figures)
+        alarms = (*of_worker, *of_store)
         lost = sum(lost_by_day(hours or {}, now=now).values())
         return Overview(
             summary=summary(health, alarms, daemon=daemon, needs_look=bool(lost or any(warnings.values()))),
@@ -127,18 +127,21 @@ class CorpusPages:
             lost=lost,
         )
 
-    async def _worker_state(self, figures: StoreStats | None) -> tuple[str | None, tuple[Alarm, ...]]:
-        """Return the daemon beside this server, and the alarms of the worker."""
-        corpus = self._corpus()
+    async def _worker_state(
+        self, figures: StoreStats | None
+    ) -> tuple[str | None, tuple[Alarm, ...], tuple[Alarm, ...]]:
+        """Return the daemon beside this server, the alarms of the worker, and those of the store."""
+        corpus, now = self._corpus(), self._source.clock.now()
+        of_store = await alarms_of_store(figures, corpus.run if corpus else None, now=now)
         if self._source.alarms is not None:
-            return None, self._source.alarms()
+            return None, self._source.alarms(), of_store
         if corpus is None:
-            return None, ()
+            return None, (), of_store
         try:
             daemon = await corpus.run(lambda reader: reader.daemon())
         except StoreError:
-            return None, corpus.alarms  # the health says so
-        return daemon, (*daemon_alarms(daemon, figures, now=self._source.clock.now()), *corpus.alarms)
+            return None, corpus.alarms, of_store  # the health says so
+        return daemon, (*daemon_alarms(daemon, figures, now=now), *corpus.alarms), of_store
 
     async def search(self, *, q: Query = "", cursor: Cursor = "") -> SearchResults:
         """Return the texts that meet a query, the best first."""
@@ -189,11 +192,11 @@ class CorpusPages:
         figures, hours, tag = await asyncio.gather(self._source.recent(), self._hours(), browser.tag())
         found = [(name, each) for name, alarms in warned(figures, now=now).items() for each in alarms]
         found += [("extraction", each) for each in losses(hours or {}, now=now)]
-        found += [("worker", each) for each in (self._source.alarms() if self._source.alarms else browser.alarms)]
-        found += [("store", each) for each in await alarms_of_store(figures, browser.run, now=now)]
+        _, of_worker, of_store = await self._worker_state(figures)
+        found += [*(("worker", each) for each in of_worker), *(("store", each) for each in of_store)]
         entries = tuple(
             FeedEntry(
-                id=f"{tag}alarms/{name}/{quote(each.what)}/{each.since:%Y%m%dT%H%M%SZ}",
+                id=f"{tag}alarms/{name}/{quote(each.what)}/{beginning_of(each, now=now)}",
                 title=f"{name}: {each.what}",
                 path="/",
                 updated=each.since,

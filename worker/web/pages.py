@@ -134,6 +134,11 @@ def daemon_alarms(daemon: str | None, figures: StoreStats | None, *, now: dateti
     return (Alarm(what="no daemon is running", since=max(polls, default=now), detail=detail),)
 
 
+def beginning_of(alarm: Alarm, *, now: datetime) -> str:
+    """Return when an alarm began, for its id in a feed: to the day if nobody knows, else it were new at every visit."""
+    return f"{alarm.since:%Y%m%d}" if alarm.since >= now else f"{alarm.since:%Y%m%dT%H%M%SZ}"
+
+
 def summary(health: Health, alarms: Sequence[Alarm], *, daemon: str | None, needs_look: bool) -> str:
     """Return the state in one sentence. `daemon` is the one beside this server, None where this is the daemon.
 

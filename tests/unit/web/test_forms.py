@@ -95,8 +95,12 @@ async def test_what_needs_a_person_is_a_feed(store: Store, config: Path) -> None
         again = (await client.get("/feeds/alarms.atom")).text
 
     ids = re.findall(r"<id>(tag:[^<]*)</id>", first)
+    (worker,) = [each for each in ids if "/alarms/worker/" in each]
+    ids.remove(worker)
     assert len(ids) == 3
-    assert ids[1].endswith("/alarms/bao/polls/20260301T080000Z")
+    assert worker.endswith("/alarms/worker/no%20daemon%20is%20running/20260301")
+    assert "No daemon is running" in overview
+    assert ids[1].endswith("/alarms/bao/polls/20260301")
     assert ids[2].endswith("/alarms/extraction/lost/20260228T000000Z")
     assert "1 failed poll since" in first
     assert "2 pages lost on 2026-02-28" in first
