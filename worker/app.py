@@ -173,12 +173,13 @@ async def open_app(
     patience: timedelta = PATIENCE,
     create: bool = True,
     extractor: ProcessExtractor | None = None,
+    by_request: bool = False,
 ) -> AsyncIterator[App]:
     """Open the store and build the application for one run of a command; close both at the end.
 
     `observer` is notified of discovered candidates and outcomes, `meter` of durations and failures. `patience` is how
     long opening waits for a store that does not answer. With `create=False` the store must exist already. `extractor`
-    is one that is launched already; it is closed at the end as well.
+    is one that is launched already; it is closed at the end as well. `by_request`: a person names what is fetched.
     Raises StoreError if the store cannot be used.
     """
     parameters = Deduper().parameters
@@ -189,6 +190,8 @@ async def open_app(
         for remark in settings.warnings():
             log.warning("configuration.unused", remark=remark)
         inner = HttpFetcher.of(settings, clock=SystemClock(), hosts=store.hosts, offload=offload)
+        if by_request:
+            inner.reread_policies()
         fetcher = inner if meter is None else InstrumentedFetcher(inner=inner, meter=meter, clock=SystemClock())
         judge = Deduper(settings.dedupe, await offload(store.reader.weights))
         await offload(store.save_first_terms, judge.terms)

@@ -123,7 +123,9 @@ def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOpt
                 await extractor.launch()
             from worker.app import open_app  # takes about as long as an extraction process takes to start, so beside it
 
-            async with open_app(settings, progress, command="ingest", extractor=extractor) as app:
+            async with open_app(
+                settings, progress, command="ingest", extractor=extractor, by_request=bool(ingest_options.targets)
+            ) as app:
                 run = IngestRun(app, ingest_options)
                 with contextlib.suppress(asyncio.CancelledError):  # a signal: report what was done until then
                     await run.run()
@@ -135,12 +137,16 @@ def _ingest(common: CommonOptions, settings: Settings, ingest_options: IngestOpt
         print_json(report.as_record())
     elif common.verbosity > SILENT:
         print_ingest_summary(report, stopped_by=stopped_by)
+    for line in progress.unstored if progress.shown and ingest_options.targets else ():
+        print_note(line)  # the bar has taken the place of the log's lines; who names a page wants to know
     if not has_sources:
-        remedy = "add one with `corpus-worker sources add URL`"
-        print_note(f"corpus-worker: no source is configured and enabled: {remedy}")
-    if stopped_by:
-        return 128 + stopped_by
-    return 0 if report.succeeded else 1
+        _print_nothing_polled(settings)
+    return 128 + stopped_by if stopped_by else 0 if report.succeeded else 1
+
+
+def _print_nothing_polled(settings: Settings) -> None:
+    why = "every source is paused (`sources resume NAME`)" if settings.sources else "no source is configured"
+    print_note(f"corpus-worker: nothing was polled: {why}; add one with `corpus-worker sources add URL`")
 
 
 @click.command(epilog=examples("run", "run --config /etc/corpus-worker/worker.toml"))
@@ -176,7 +182,8 @@ def ingest_dry_run(common: CommonOptions, settings: Settings, ingest_options: In
     printer = _StepPrinter(to_error=common.as_json)
 
     async def work() -> IngestReport:
-        async with open_dry_run(settings, printer, printer.stepped) as app:
+        asked = bool(ingest_options.targets)
+        async with open_dry_run(settings, printer, printer.stepped, by_request=asked) as app:
             run = IngestRun(app, replace(ingest_options, with_seeds=False))
             with contextlib.suppress(asyncio.CancelledError):
                 await run.run()

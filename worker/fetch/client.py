@@ -193,6 +193,11 @@ class HttpFetcher:
                 observe(step)
         return page
 
+    def reread_policies(self) -> None:
+        """Read what sites allow again, each once, unless it is some minutes old: a person asks for what is fetched."""
+        self._robots_cache.reread()
+        self._tdmrep_cache.reread()
+
     async def explain(self, request: Request) -> FetchTrace:
         """Fetch, and return every step with the page or the error; raises no FetchError."""
         steps: list[Step] = []

@@ -2,7 +2,8 @@
 
 RFC 9309, 2.3.1: a 4xx response allows everything; a 5xx response or none at all forbids everything, but the last good
 copy is used for up to a day. 429 is treated like 5xx: "too many requests" is no permission to send more. Workers on one
-store share the copies, so each robots.txt is fetched once a day.
+store share the copies, so each robots.txt is fetched once a day. A run that a person asks for by address reads it again
+once, unless the copy is a few minutes old: who has just had a site's rules changed would else wait a day.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from worker.fetch.politeness import KeyedSemaphore
 from worker.fetch.request import FetchContext, HttpRequest, HttpResponse, RequestRunner, Step
 from worker.fetch.robots import ALLOW_ALL, MAX_BYTES, PathPattern, Robots, parse_robots, path_of, product_token
 from worker.models import Rights
-from worker.models.base import dataclass
+from worker.models.base import dataclass, format_utc
 from worker.ports import Clock, HostRegistry, RobotsRecord, RunInThread
 
 MAX_AGE = timedelta(hours=24)  # RFC 9309, 2.4: no copy should be used for longer
-# How soon an unavailable robots.txt is fetched again: it blocks the whole site (chosen, not measured).
+# How soon an unavailable robots.txt is fetched again: it blocks the whole site (chosen, not measured). Also how old a
+# copy may be at the start of a run that a person asked for: who tries ten pages of a site costs it one request more.
 RETRY_INTERVAL = timedelta(minutes=5)
 MAX_REDIRECTS = 5  # RFC 9309, 2.3.1.2: at least five must be followed
 # Both bound the memory of the cache: 100,000 parsed disallow rules take 36 MB (measured), whatever hostile files hold.
@@ -95,12 +97,17 @@ class _OriginCache(Generic[Entry]):
     """One parsed file of every origin, in memory; at any time one task loads that of an origin."""
 
     def __init__(self, runner: RequestRunner, *, clock: Clock, hosts: HostRegistry, offload: RunInThread) -> None:
+        self._oldest: datetime | None = None
         self._runner = runner
         self._clock = clock
         self._hosts = hosts
         self._offload = offload
         self._cache: dict[str, Entry] = {}
         self._locks = KeyedSemaphore(1)
+
+    def reread(self) -> None:
+        """Use no copy from more than some minutes before now."""
+        self._oldest = self._clock.now() - RETRY_INTERVAL
 
     async def _entry(self, origin: str, load: Callable[[], Awaitable[Entry]]) -> Entry:
         """Return the entry of an origin, loaded if there is none in memory or if it is too old."""
@@ -112,7 +119,11 @@ class _OriginCache(Generic[Entry]):
 
     def _cached(self, origin: str) -> Entry | None:
         cached = self._cache.get(origin)
-        return cached if cached is not None and is_fresh(cached.record, now=self._clock.now()) else None
+        return cached if cached is not None and self._is_usable(cached.record) else None
+
+    def _is_usable(self, record: RobotsRecord) -> bool:
+        new_enough = self._oldest is None or record.checked_at >= self._oldest
+        return new_enough and is_fresh(record, now=self._clock.now())
 
 
 class RobotsCache(_OriginCache[_CachedRobots]):
@@ -128,30 +139,35 @@ class RobotsCache(_OriginCache[_CachedRobots]):
     async def check(self, url: httpx.URL, context: FetchContext) -> Robots:
         """Return the robots.txt of a URL that it allows.
 
-        Raises FetchBlocked (`robots`) with the rule that forbids the URL, and FetchError (`robots-silent`) if the file
-        cannot be read for now.
+        Raises FetchBlocked (`robots`) with the rule that forbids the URL and the age of the copy, and FetchError
+        (`robots-silent`) if the file cannot be read for now.
         """
-        robots = await self.robots(url, context)
+        cached, robots = await self._usable(url, context)
         decision = robots.decide(str(url))
         context.observe(
             Step(what="robots", detail=f"{'allowed' if decision.allowed else 'forbidden'}: {decision}", url=str(url))
         )
         if not decision.allowed:
-            raise FetchBlocked(f"robots.txt of {url_host(url)} forbids it: {decision.rule}", reason="robots")
+            message = f"robots.txt of {url_host(url)} forbids it: {decision.rule}; {_age_of(cached.record)}"
+            raise FetchBlocked(message, reason="robots")
         return robots
 
     async def robots(self, url: httpx.URL, context: FetchContext) -> Robots:
         """Return the robots.txt that applies to a URL, fetched if the copy is too old; raises FetchError."""
+        _, robots = await self._usable(url, context)
+        return robots
+
+    async def _usable(self, url: httpx.URL, context: FetchContext) -> tuple[_CachedRobots, Robots]:
         origin = url_origin(url)
         cached = await self._entry(origin, lambda: self._load(origin, context))
         if cached.robots is None:
             raise _unavailable_error(cached.record)
-        return cached.robots
+        return cached, cached.robots
 
     async def _load(self, origin: str, context: FetchContext) -> _CachedRobots:
         """Return the robots.txt from the store if it is fresh, else fetch and save it."""
         stored = await self._offload(self._hosts.robots, origin)
-        if stored is not None and is_fresh(stored, now=self._clock.now()):
+        if stored is not None and self._is_usable(stored):
             return self._store(stored)
         record = await self._fetch(origin, stored, context)
         await self._offload(self._hosts.save_robots, record)
@@ -220,6 +236,12 @@ def _robots_request(url: httpx.URL) -> HttpRequest:
         max_bytes=MAX_BYTES,
         truncate=True,
     )
+
+
+def _age_of(record: RobotsRecord) -> str:
+    """Return in words when a copy was read, and until when it is used."""
+    again = record.checked_at + (RETRY_INTERVAL if is_unavailable(record.status) else MAX_AGE)
+    return f"read {format_utc(record.good_at or record.checked_at)}, used until {format_utc(again)}"
 
 
 def _unavailable_error(record: RobotsRecord) -> FetchError:
@@ -317,7 +339,7 @@ class TdmrepCache(_OriginCache[_CachedRules]):
         # Stored like a robots.txt, with the URL of the file in place of the origin.
         address = f"{origin}{PATH}"
         stored = await self._offload(self._hosts.robots, address)
-        if stored is None or not is_fresh(stored, now=self._clock.now()):
+        if stored is None or not self._is_usable(stored):
             stored = await self._fetch(address, stored, robots, context)
             await self._offload(self._hosts.save_robots, stored)
         # The store keeps the body; in memory, those of all origins would add up.

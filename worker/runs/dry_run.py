@@ -44,10 +44,13 @@ from worker.storage.store import StoreExecutor, open_read_only, open_store
 
 
 @asynccontextmanager
-async def open_dry_run(settings: Settings, observer: Observer, observe: Callable[[Step], None]) -> AsyncIterator[App]:
+async def open_dry_run(
+    settings: Settings, observer: Observer, observe: Callable[[Step], None], *, by_request: bool = False
+) -> AsyncIterator[App]:
     """Build the application for a dry run; the store of the settings is only read, and may be missing.
 
-    `observe` is called with each step of every fetch (robots.txt, redirects, responses).
+    `observe` is called with each step of every fetch (robots.txt, redirects, responses). `by_request`: a person
+    names what is fetched.
     """
     parameters = Deduper().parameters
     with (
@@ -57,6 +60,8 @@ async def open_dry_run(settings: Settings, observer: Observer, observe: Callable
         StoreExecutor(count=1) as offload,
     ):
         inner = HttpFetcher.of(settings, clock=SystemClock(), hosts=hosts, offload=offload)
+        if by_request:
+            inner.reread_policies()
         fetcher = TracingFetcher(inner=inner, observe=observe)
         ledger = DryRunLedger(memory.ledger, reader)
         judge = Deduper(settings.dedupe, reader.weights() if reader else None)

@@ -34,6 +34,8 @@ from worker.ports import Clock
 from worker.runs.dry_run import shared_pacing
 from worker.schedule.poll_interval import is_local
 from worker.sources import PARSERS, read_inputs
+from worker.sources.files.article_files import InputProblem
+from worker.sources.files.inputs import read_items
 from worker.storage.store import StoreExecutor
 from worker.urls import host_of, is_web_address, local_path, page_key
 
@@ -162,6 +164,7 @@ async def open_probe(settings: Settings) -> AsyncIterator[SourceProbe]:
     with ExitStack() as stack, StoreExecutor(count=1) as offload:
         hosts = stack.enter_context(shared_pacing(settings, InMemoryHostStore()))
         fetcher = HttpFetcher.of(settings, clock=clock, hosts=hosts, offload=offload)
+        fetcher.reread_policies()
         try:
             yield SourceProbe(fetcher, clock=clock, patience=patience, max_bytes=settings.fetch.max_bytes)
         finally:
@@ -239,10 +242,11 @@ async def _preview_page(fetcher: HttpFetcher, url: str, extractor: ProcessExtrac
 def _inputs(settings: Settings, path: Path) -> Iterator[Candidate | ExtractPreview | str]:
     """Yield the candidates in files, the addresses on a list, and a preview for each part that cannot be read."""
     now, most = SystemClock().now(), settings.fetch.max_bytes
-    for discovery in read_inputs(path, _source(path), now=now, max_bytes=most):
-        yield from (candidate if candidate.payload else candidate.url for candidate in discovery.candidates)
-        for note in discovery.notes:
-            yield ExtractPreview(place=str(path), explanation=ExtractionExplanation(message=note))
+    for item in read_items(path, _source(path), now=now, max_bytes=most):
+        if isinstance(item, InputProblem):
+            yield ExtractPreview(place=item.where, explanation=ExtractionExplanation(message=item.why))
+        else:
+            yield item if item.payload else item.url
 
 
 def _source(path: Path) -> Source:

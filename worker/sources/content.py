@@ -54,7 +54,8 @@ _ROOTS = {
 def sniff_content(body: bytes) -> ContentKind:
     """Return what a body is, by its first 64 kB; a gzipped body is identified by its content."""
     head = _decode_head(body)
-    binary = body.startswith(_MEDIA_MAGIC) or not is_text(head.encode("utf-8", "surrogatepass"))
+    # One byte for each character, else letters beyond ASCII would count twice and compressed data pass for text.
+    binary = body.startswith(_MEDIA_MAGIC) or not is_text(head.encode("latin-1", "replace"))
     head = clean(head)
     if not (head.strip() or binary):
         return ContentKind.EMPTY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -21,6 +22,7 @@ from worker.ports import RobotsRecord
 
 URL = "http://news.example/a"
 ORIGIN = "http://news.example:80"
+FORBIDDING = b"User-agent: *\nDisallow: /"
 
 
 async def reason_of(fetcher: HttpFetcher, url: str = URL) -> str:
@@ -77,6 +79,44 @@ async def test_robots_txt_is_shared_through_the_host_store(server: Loopback, mak
     assert await reason_of(second) == "robots"
     assert (await second.robots(URL)).sitemaps == ("http://news.example/map.xml",)
     assert server.paths == ["/robots.txt"]
+
+
+async def test_a_run_that_a_person_asks_for_reads_robots_txt_again_once_unless_the_copy_is_new(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    hosts = InMemoryHostStore()
+    now = datetime.now(UTC)
+    old = RobotsRecord(origin=ORIGIN, checked_at=now - timedelta(minutes=6), status=200, body=FORBIDDING, good_at=now)
+    server.robots("User-agent: *\nAllow: /")
+    hosts.save_robots(old)
+    assert await reason_of(make_fetcher(hosts=hosts)) == "robots"
+    assert server.paths == []
+
+    asked = make_fetcher(hosts=hosts)
+    asked.reread_policies()
+    await asked.fetch(Request(url=URL))
+    await asked.fetch(Request(url=URL))
+    assert server.paths == ["/robots.txt", "/a", "/a"]
+
+    hosts.save_robots(replace(old, checked_at=now))
+    again = make_fetcher(hosts=hosts)
+    again.reread_policies()
+    assert await reason_of(again) == "robots"
+    assert server.paths.count("/robots.txt") == 1
+
+
+async def test_a_page_that_is_forbidden_says_how_old_the_copy_of_robots_txt_is(make_fetcher: FetcherFactory) -> None:
+    hosts, now = InMemoryHostStore(), datetime.now(UTC)
+    copy = RobotsRecord(origin=ORIGIN, checked_at=now, status=200, body=FORBIDDING, good_at=now)
+    hosts.save_robots(copy)
+
+    with pytest.raises(FetchBlocked) as caught:
+        await make_fetcher(hosts=hosts).fetch(Request(url=URL))
+
+    again = now + timedelta(days=1)
+    assert str(caught.value).endswith(
+        f"Disallow: / (line 2); read {now:%Y-%m-%d %H:%M:%S} UTC, used until {again:%Y-%m-%d %H:%M:%S} UTC"
+    )
 
 
 async def test_robots_txt_can_be_ignored_by_a_setting(server: Loopback, make_fetcher: FetcherFactory) -> None:

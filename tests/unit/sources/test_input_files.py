@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -161,6 +162,7 @@ def test_a_member_of_the_wrong_type_is_ignored(tmp_path: Path) -> None:
         ("a.html", b"   \n", "is empty"),
         ("a.html", b"%PDF-1.4", "is binary, not an HTML page"),
         ("a.html", b'{"a": 1}', "is json, not an HTML page"),
+        ("a.html", random.Random(1).randbytes(5_000), "is binary, not an HTML page"),  # as compressed data are
         ("a.txt", b"x" * 200_000, "is larger than"),
     ],
 )
@@ -198,7 +200,7 @@ def test_a_symbolic_link_to_a_parent_folder_is_not_followed(tmp_path: Path) -> N
 
     assert len(discovery.candidates) == 1
     assert discovery.skipped == 2
-    assert all("cannot be read: " in note for note in discovery.notes)
+    assert [note.partition(": ")[2][:14] for note in discovery.notes] == ["is a link to /", "cannot be read"]
 
 
 @pytest.mark.parametrize("ending", sorted(READERS))
@@ -225,6 +227,17 @@ def test_a_given_pipe_is_refused_with_a_message(tmp_path: Path, ending: str) -> 
 
     advice = "remove it, or save what it gives to a file"
     assert discovery.notes == (f"{tmp_path}/pipe{ending}: cannot be read: it is a pipe, no ordinary file; {advice}",)
+
+
+def test_a_link_that_points_nowhere_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.html").symlink_to("gone.html")
+
+    (discovery,) = read(tmp_path)
+
+    said = f"{tmp_path}/a.html: is a link to gone.html, which does not exist; mend the link or remove it"
+    assert discovery.notes == (said,)
+    with pytest.raises(SourceError, match=r"a\.html: a link to gone\.html, which does not exist"):
+        read(tmp_path / "a.html")
 
 
 def test_many_articles_come_in_batches_of_a_hundred(tmp_path: Path) -> None:

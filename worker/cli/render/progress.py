@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from worker.runs.backfill import BackfillRun
 
 
+_MAX_UNSTORED: Final = 10
+"""Outcomes without an article that are kept as lines: of the few pages that a person names, not of a folder of them."""
+
+
 class _Display:
     """Something that is drawn on standard error while work goes on, if `shown`, and disappears at its end."""
 
@@ -55,10 +59,14 @@ class _Display:
 
 
 class ProgressBar(_Display):
-    """An observer that counts candidates and outcomes, and draws them as a progress bar."""
+    """An observer that counts candidates and outcomes, and draws them as a progress bar.
+
+    `unstored` are the first few outcomes without an article, each as a line.
+    """
 
     def __init__(self, *, shown: bool) -> None:
         super().__init__(shown=shown)
+        self.unstored: list[str] = []
         self._found = 0
         self._states: Counter[State] = Counter()
 
@@ -83,6 +91,8 @@ class ProgressBar(_Display):
     def settled(self, claim: Claim, outcome: Outcome) -> None:
         """Count the outcome of one candidate."""
         self._states[outcome.state] += 1
+        if outcome.article is None and len(self.unstored) < _MAX_UNSTORED:
+            self.unstored.append(f"{claim.url}: {outcome.state.value} ({outcome.reason}): {outcome.detail}")
         self._draw(claim.host or claim.source)
 
     def _draw(self, where: str) -> None:

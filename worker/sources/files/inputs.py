@@ -54,24 +54,45 @@ def read_inputs(path: Path, source: Source, /, *, now: datetime, max_bytes: int)
     source limits the pages taken from archives. If the kind of the source is `urls`, every file is read as a list of
     URLs, whatever its name. Raises SourceError at once if the path does not exist or is a file of unknown kind.
     """
-    found = _read(path, source, now=now, max_bytes=max_bytes)
-    return _from_standard_input(found, path) if _is_standard_input(path) else found
+    _require_exists(path)
+    if source.kind == "urls" or _is_list(path):
+        return _named(_url_lists(path, source, now=now), path)
+    return _batches(read_items(path, source, now=now, max_bytes=max_bytes))
 
 
-def _read(path: Path, source: Source, *, now: datetime, max_bytes: int) -> Iterator[Discovery]:
-    if not path.exists():
-        raise SourceError(f"{path}: no such file or folder; check the path")
-    if source.kind == "urls":
-        return _url_lists(path, source, now=now)
-    if not path.is_dir() and _extension(path) in {None, ".txt"} and is_file_of_urls(path):
-        return iter((read_url_list(path, source, now=now),))
+def read_items(path: Path, source: Source, /, *, now: datetime, max_bytes: int) -> Iterator[Candidate | InputProblem]:
+    """Yield the articles of files and the problems with them one by one, in the order of the input; see `read_inputs`.
+
+    Of a list of URLs, the candidates are without content. An input without anything is a problem.
+    """
+    _require_exists(path)
+    if _is_list(path):
+        return _items(_named(_url_lists(path, source, now=now), path), path)
     if not path.is_dir() and _extension(path) is None:
         raise SourceError(f"{path}: unknown kind of file; known are {', '.join(READERS)}, and folders of these")
     files = _files_below(path) if path.is_dir() else iter((path,))
     context = InputContext(
         source=source.name, now=now, max_bytes=max_bytes, sites=source.options.sites, zone=source_zone(source)
     )
-    return _batches(_contents(files, context), path)
+    found = _or_nothing(_contents(files, context), path)
+    return (_name_item(item, path) for item in found) if _is_standard_input(path) else found
+
+
+def _require_exists(path: Path) -> None:
+    if not path.exists():
+        aim = f"a link to {path.readlink()}, which does not exist" if path.is_symlink() else "no such file or folder"
+        raise SourceError(f"{path}: {aim}; check the path")
+
+
+def _is_list(path: Path) -> bool:
+    """Return whether a file of a neutral name is a list of URLs."""
+    return not path.is_dir() and _extension(path) in {None, ".txt"} and is_file_of_urls(path)
+
+
+def _items(found: Iterator[Discovery], path: Path) -> Iterator[Candidate | InputProblem]:
+    for each in found:
+        yield from each.candidates
+        yield from (InputProblem(where=str(path), why=note) for note in each.notes)
 
 
 def _is_standard_input(path: Path) -> bool:
@@ -89,7 +110,17 @@ def _name_lines(text: str, path: Path) -> str:
     return re.sub(re.escape(str(path)) + r":(\d+)", r"standard input, line \1", named)
 
 
-def _from_standard_input(found: Iterator[Discovery], path: Path) -> Iterator[Discovery]:
+def _name_item(item: Candidate | InputProblem, path: Path) -> Candidate | InputProblem:
+    if isinstance(item, Candidate):
+        return replace(item, reference=_name_lines(item.reference, path))
+    return replace(item, where=name_standard_input(item.where, path), why=name_standard_input(item.why, path))
+
+
+def _named(found: Iterator[Discovery], path: Path) -> Iterator[Discovery]:
+    """Name standard input in what was read from it."""
+    if not _is_standard_input(path):
+        yield from found
+        return
     try:
         for each in found:
             candidates = tuple(replace(one, reference=_name_lines(one.reference, path)) for one in each.candidates)
@@ -116,8 +147,7 @@ def archives_below(path: Path) -> list[Path]:
 
     Raises SourceError if the path does not exist or has no archive.
     """
-    if not path.exists():
-        raise SourceError(f"{path}: no such file or folder; check the path")
+    _require_exists(path)
     files = [each for each in _files_below(path) if isinstance(each, Path)] if path.is_dir() else [path]
     archives = [file for file in files if _extension(file) in _ARCHIVES]
     if not archives:
@@ -131,13 +161,19 @@ def _extension(path: Path) -> str | None:
 
 
 def _files_below(folder: Path) -> Iterator[Path | InputProblem]:
-    """Yield the files with a known extension in a folder and its sub-folders, then the folders that cannot be read."""
+    """Yield the files with a known extension in a folder and its sub-folders, and the folders that cannot be read."""
     refused: list[OSError] = []
     for place, folders, names in os.walk(folder, onerror=refused.append):
         note_progress()
+        yield from _refusals(refused)
         folders.sort()
         yield from (path for name in sorted(names) if _extension(path := Path(place, name)))
-    for error in refused:
+    yield from _refusals(refused)
+
+
+def _refusals(refused: list[OSError]) -> Iterator[InputProblem]:
+    while refused:
+        error = refused.pop(0)
         yield InputProblem(where=str(error.filename), why=f"cannot be opened ({error.strerror}); check its permissions")
 
 
@@ -149,23 +185,33 @@ def _contents(files: Iterator[Path | InputProblem], context: InputContext) -> It
         try:
             yield from READERS[_extension(file) or ""](file, context)
         except OSError as exc:
-            yield InputProblem(where=str(file), why=f"cannot be read: {exc.strerror or exc}; {_advice(exc)}")
+            yield InputProblem(where=str(file), why=unreadable(file, exc))
 
 
-def _advice(error: OSError) -> str:
-    return "remove it, or save what it gives to a file" if error.errno == EINVAL else "check its permissions"
+def unreadable(file: Path, error: OSError) -> str:
+    """Return in words why a file cannot be read, and what to do."""
+    if isinstance(error, FileNotFoundError) and file.is_symlink():
+        return f"is a link to {file.readlink()}, which does not exist; mend the link or remove it"
+    advice = "remove it, or save what it gives to a file" if error.errno == EINVAL else "check its permissions"
+    return f"cannot be read: {error.strerror or error}; {advice}"
 
 
-def _batches(found: Iterator[Candidate | InputProblem], path: Path) -> Iterator[Discovery]:
-    """Group candidates and problems into discoveries; an empty input gives a note."""
+def _or_nothing(found: Iterator[Candidate | InputProblem], path: Path) -> Iterator[Candidate | InputProblem]:
+    """Yield what was found, or a note that an input has nothing."""
     empty = True
-    while batch := list(islice(found, BATCH)):
+    for item in found:
+        yield item
         empty = False
+    if empty:
+        yield InputProblem(where=str(path), why=f"nothing to read; expected are {', '.join(READERS)}", lost=0)
+
+
+def _batches(found: Iterator[Candidate | InputProblem]) -> Iterator[Discovery]:
+    """Group candidates and problems into discoveries."""
+    while batch := list(islice(found, BATCH)):
         problems = [item for item in batch if isinstance(item, InputProblem)]
         yield Discovery(
             candidates=tuple(item for item in batch if isinstance(item, Candidate)),
             skipped=sum(problem.lost for problem in problems),
             notes=tuple(f"{problem.where}: {problem.why}" for problem in problems),
         )
-    if empty:
-        yield Discovery(notes=(f"{path}: nothing to read; expected are {', '.join(READERS)}",))
