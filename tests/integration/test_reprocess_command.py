@@ -184,7 +184,7 @@ def test_stored_pages_are_extracted_again(desk: Desk) -> None:
     again = desk.run("reprocess", "--json").record()
 
     assert "a different text: https://mot.example/1" in shown.out
-    assert "1 texts differ, 1 articles given fields that they lacked" in " ".join(shown.out.split())
+    assert "1 text changed, 1 article given fields that were missing" in " ".join(shown.out.split())
     record = done.record()
     assert (record["extracted"]["other"], record["extracted"]["same"], record["extracted"]["none"]) == (1, 3, 0)
     assert (record["extracted"]["filled"], again["extracted"]["filled"]) == (1, 0)

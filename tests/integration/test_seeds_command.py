@@ -49,6 +49,7 @@ def test_seeds_of_any_form_are_imported_listed_and_removed(tmp_path: Path) -> No
     empty = desk.run("seeds", "list").status
     imported = desk.run("seeds", "import", "--json").record()
     again = desk.run("seeds", "import", "--json").record()
+    told = desk.run("seeds", "import").err
     listed = json.loads(desk.run("seeds", "list", "--json").out)
     exported = desk.run("export").records()
 
@@ -59,6 +60,7 @@ def test_seeds_of_any_form_are_imported_listed_and_removed(tmp_path: Path) -> No
     assert [imported[name] for name in counts] == [8, 6, 1, 1, 3, 0]
     assert imported["problems"] == ["seeds/hai.jsonl, line 4: no text in this row"]
     assert [again[name] for name in counts] == [8, 0, 7, 1, 0, 3]
+    assert "seeds/hai.jsonl: unchanged, still 1 row without an article; `touch` it to have them named again" in told
     assert [(file["name"], file["rows"], file["imported"], file["refused"]) for file in listed] == [
         ("seeds", 1, 1, 0),
         ("seeds/ba.parquet", 3, 3, 0),

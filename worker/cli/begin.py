@@ -19,6 +19,7 @@ import click
 from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 from worker.logs import escape
+from worker.models.base import counted
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
@@ -218,7 +219,7 @@ def check(common: CommonOptions) -> None:
         print_json(masked_values(settings))
         return
     click.echo(to_toml(settings), nl=False)
-    print_note(f"{common.config_file()}: valid, {len(settings.sources)} sources")
+    print_note(f"{common.config_file()}: valid, {counted(len(settings.sources), 'source')}")
 
 
 @config.command(

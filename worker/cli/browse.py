@@ -10,6 +10,7 @@ import click
 
 from worker.cli.base import CommonOptions, examples, json_time, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
+from worker.models.base import counted
 
 if TYPE_CHECKING:
     from worker.models import Passage, SearchHit, SearchResult
@@ -172,4 +173,6 @@ def _print_notes(result: SearchResult) -> None:
     if result.more:
         print_note(f"corpus-worker: only the best {len(result.hits)} are shown: see --limit, or narrow the query")
     if result.unindexed:
-        print_note(f"corpus-worker: {result.unindexed:,} texts are not in the index yet; `ingest` and `run` add them")
+        print_note(
+            f"corpus-worker: {counted(result.unindexed, 'text')} not in the index yet; `ingest` and `run` add them"
+        )

@@ -14,6 +14,7 @@ import click
 from worker.cli.base import SILENT, CommonOptions, examples, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 from worker.logs import escape
+from worker.models.base import counted
 
 if TYPE_CHECKING:
     from worker.runs.forget import ForgetResult
@@ -51,7 +52,8 @@ def backup(common: CommonOptions, file: Path, force: bool) -> None:
         sums = {"discovered": made.books.discovered, "articles": made.books.articles, "texts": made.books.clusters}
         print_json({"file": str(made.path), "bytes": made.size, "seconds": seconds, "balanced": True, **sums})
         return
-    click.echo(f"{made.path}: {_format_size(made.size)}, {made.books.clusters:,} texts, sound, made in {seconds} s")
+    texts = counted(made.books.clusters, "text")
+    click.echo(f"{made.path}: {_format_size(made.size)}, {texts}, sound, made in {seconds} s")
 
 
 @click.command(epilog=examples("prune --older-than 90d --dry-run"))
@@ -269,18 +271,20 @@ def _print_report(report: ReprocessReport, *, in_full: bool) -> None:
 
     out = console()
     if report.indexed:
-        out.print(f"{report.indexed} articles indexed again")
+        out.print(f"{counted(report.indexed, 'article')} indexed again")
     if made := report.extracted:
         kept = f", {made.none} without an article, whose text is kept" if made.none else ""
         kept += f"; {report.to_fetch} that a filter had kept out unread wait for `ingest`" if report.to_fetch else ""
-        filled = f", {made.filled} articles given fields that they lacked" if made.filled else ""
-        out.print(f"{made.other + made.same + made.none} pages extracted: {made.other} texts differ{filled}{kept}")
+        filled = f", {counted(made.filled, 'article')} given fields that were missing" if made.filled else ""
+        pages = counted(made.other + made.same + made.none, "page")
+        out.print(f"{pages} extracted: {counted(made.other, 'text')} changed{filled}{kept}")
         for url in made.urls:
             out.print(f"  a different text: {escape_markup(url)}")
     if in_full and report.changes:
         print_changes(report.changes)
     would = "changed" if report.applied else "would change"
-    out.print(f"{len(report.changes)} articles {would}: {report.texts_before} texts before, {report.texts_after} after")
+    texts = f"{counted(report.texts_before, 'text')} before, {report.texts_after:,} after"
+    out.print(f"{counted(len(report.changes), 'article')} {would}: {texts}")
     if not report.applied:
         out.print("nothing was changed (--dry-run)")
 
@@ -368,17 +372,12 @@ def _describe_forgotten(report: ForgetReport, *, dry_run: bool) -> str:
     found, verb = report.selection, "would be forgotten" if dry_run else "forgotten"
     if found.articles or found.pages:
         counts = {"text": len(found.articles), "raw page": found.pages, "address": len(found.urls)}
-        return f"{verb}: " + ", ".join(_count_of(name, count) for name, count in counts.items())
+        return f"{verb}: " + ", ".join(counted(count, name) for name, count in counts.items())
     if found.since is not None:
         from worker.models.base import format_utc
 
         return f"was forgotten on {format_utc(found.since)} already; nothing of it is left"
     return f"{verb}: the store had no text of it, and will never fetch it"
-
-
-def _count_of(name: str, count: int) -> str:
-    plural = "es" if name.endswith("s") else "s"
-    return f"{count:,} {name}{plural if count != 1 else ''}"
 
 
 def _print_named(articles: tuple[NamedArticle, ...]) -> None:

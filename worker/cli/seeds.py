@@ -22,6 +22,7 @@ from worker.cli.base import (
     run_until_signal,
 )
 from worker.errors import UsageError
+from worker.models.base import counted
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
@@ -68,6 +69,8 @@ def import_seeds(common: CommonOptions, paths: tuple[str, ...], dry_run: bool) -
         print_json({**counts, **files, "problems": list(report.problems)})
     elif common.verbosity > SILENT:
         click.echo(_summary(report))
+    for note in report.notes:
+        print_note(f"corpus-worker: {note}")
     if not report.found and not report.problems:
         print_note(f"corpus-worker: {_no_seeds_message(paths or settings.seeds.path)}")
     if stopped_by:
@@ -94,9 +97,8 @@ def _import(common: CommonOptions, settings: Settings, paths: tuple[str, ...]) -
 def _summary(report: SeedReport) -> str:
     copies = f" ({report.copies:,} copies of other texts, linked)" if report.copies else ""
     refused = f", {report.refused:,} without an article" if report.refused else ""
-    return (
-        f"{report.found:,} seeds found: {report.imported:,} imported{copies}, {report.known:,} known already{refused}"
-    )
+    found = counted(report.found, "seed")
+    return f"{found} found: {report.imported:,} imported{copies}, {report.known:,} known already{refused}"
 
 
 def _no_seeds_message(paths: tuple[str, ...]) -> str:
@@ -197,8 +199,8 @@ def remove_seeds(common: CommonOptions, names: tuple[str, ...], dry_run: bool) -
         print_json({"names": list(names), "dry_run": dry_run, **asdict(removed)})
     elif common.verbosity > SILENT:
         verb = "would be removed" if dry_run else "removed"
-        again = f", {removed.judged:,} others judged again" if removed.judged else ""
-        click.echo(f"{removed.places:,} seeds {verb}: {removed.articles:,} articles less{again}")
+        again = f", {counted(removed.judged, 'other')} judged again" if removed.judged else ""
+        click.echo(f"{counted(removed.places, 'seed')} {verb}: {counted(removed.articles, 'article')} less{again}")
     for name, found in zip(names, places, strict=True):
         if not (found.files or found.texts):
             print_note(

@@ -20,6 +20,7 @@ import click
 from worker.cli.base import CommonOptions, examples, options, print_json, print_note, run_until_signal
 from worker.errors import UsageError
 from worker.logs import escape
+from worker.models.base import counted
 
 if TYPE_CHECKING:
     from worker.config.edit import NewSource
@@ -324,7 +325,8 @@ def import_sources(common: CommonOptions, file: Path) -> None:
     else:
         for each in refused:
             click.echo(f"{file}: {escape(each)}", err=True)
-        click.echo(f"{len(outlines)} feeds in {file}: {len(new)} added, {len(outlines) - len(new)} already known")
+        feeds = counted(len(outlines), "feed")
+        click.echo(f"{feeds} in {file}: {len(new)} added, {len(outlines) - len(new)} already known")
 
 
 @sources.command("export", epilog=examples("sources export --output feeds.opml"))

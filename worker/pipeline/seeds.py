@@ -20,7 +20,7 @@ from worker.errors import SourceError
 from worker.files.reading import read_in_thread
 from worker.logs import log
 from worker.models import PreparedSeed, Seed
-from worker.models.base import dataclass
+from worker.models.base import counted, dataclass
 from worker.pipeline.prepare_seeds import CHUNK_ROWS, Preparer, SeedOptions, make_reader, take
 from worker.ports import Clock, Extractor, RunInThread
 from worker.sources.files.article_files import InputProblem
@@ -40,7 +40,8 @@ class SeedReport:
     """The result of an import.
 
     `found` rows are in the files, of which `imported` are new, and `refused` have no article. `copies` of the new ones
-    are copies of other texts: they are stored and linked. `files` were read, `unchanged` ones needed no reading.
+    are copies of other texts: they are stored and linked. `files` were read, `unchanged` ones needed no reading;
+    `notes` name those of them with rows that have no article.
     """
 
     found: int = 0
@@ -50,6 +51,7 @@ class SeedReport:
     files: int = 0
     unchanged: int = 0
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def known(self) -> int:
@@ -66,6 +68,7 @@ class SeedReport:
             files=self.files + other.files,
             unchanged=self.unchanged + other.unchanged,
             problems=(*self.problems, *other.problems),
+            notes=(*self.notes, *other.notes),
         )
 
 
@@ -193,7 +196,7 @@ class _FileImport:
         try:
             stamp = f"{await read_in_thread(self._file.stamp)}:{self._to.options.mark}"
             if record is not None and record.stamp == stamp and record.finished_at is not None:
-                return SeedReport(found=record.rows, refused=record.refused, unchanged=1)
+                return SeedReport(found=record.rows, refused=record.refused, unchanged=1, notes=_remembered(record))
             opened = await self._to.offload(self._to.store.open_file, self._file.name, stamp=stamp)
             self._file_id, self._rows, self._refused = opened.id, opened.rows, opened.refused
             await self._import_rows(of=await read_in_thread(count_rows, self._file))
@@ -298,6 +301,14 @@ class _FileImport:
             files=1,
             problems=(*self._problems, *more),
         )
+
+
+def _remembered(record: SeedFileRecord) -> tuple[str, ...]:
+    """Return what to say of a file that has not changed and whose problems were named when it was read."""
+    if not record.refused:
+        return ()
+    rows = counted(record.refused, "row")
+    return (f"{record.name}: unchanged, still {rows} without an article; `touch` it to have them named again",)
 
 
 def _find_gone(records: Iterable[SeedFileRecord], present: Collection[str]) -> list[int]:

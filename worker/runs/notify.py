@@ -29,7 +29,7 @@ from worker.errors import SourceError, StoreError
 from worker.files.reading import note_progress, read_in_thread
 from worker.logs import escape, log
 from worker.models import Alarm, Health, SourceStats, StoreStats
-from worker.models.base import dataclass
+from worker.models.base import counted, dataclass
 from worker.models.records import LOST, source_warnings
 from worker.ports import MetricsSink
 from worker.schedule.drift import SILENCE_FACTOR
@@ -128,7 +128,7 @@ def general_alarms(
     newest = max((source.newest_at for source in sources if source.newest_at), default=began)
     usual = min((source.state.learned.publishing_stats.silence for source in polled), default=timedelta(0))
     if polled and now - newest >= max(DAY, SILENCE_FACTOR * usual):
-        detail = f"no new article for {format_rounded(now - newest)} from {len(polled)} sources"
+        detail = f"no new article for {format_rounded(now - newest)} from {counted(len(polled), 'source')}"
         yield Alarm(what="no news", since=newest, detail=detail)
     if free is not None and free < LITTLE_DISK:
         detail = f"{free // 1_000_000:,} MB are free beside the store"

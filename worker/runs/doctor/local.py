@@ -26,6 +26,7 @@ from worker.extract.ipc import control_groups, usable_cores
 from worker.fetch.http.network_backend import DEFAULT_AGENT, is_local, parse_connect_to
 from worker.fetch.identity import require_identity
 from worker.models import AuditReport, Seed
+from worker.models.base import counted, format_utc
 from worker.pipeline.prepare_seeds import make_reader, take
 from worker.runs.doctor.findings import Finding, make_finding
 from worker.runs.notify import LITTLE_DISK
@@ -120,7 +121,7 @@ def open_files(limit: int, *, connections: int, processes: int) -> Finding:
 
 def clock(now: datetime, *, installed: datetime) -> Finding:
     """Check the wall clock: it cannot be earlier than the installation of this program."""
-    found = f"{now.astimezone():%Y-%m-%d %H:%M:%S %z}"
+    found = format_utc(now)
     if now >= installed - _SLACK:
         return make_finding(AREA, "clock", found)
     found += f", {format_duration(timedelta(days=(installed - now).days))} before this program was installed"
@@ -319,7 +320,7 @@ def _list_workers(store: Store) -> Iterator[Finding]:
 
 def _check_totals(totals: AuditReport) -> Finding:
     """Check that every candidate is in exactly one state."""
-    found = f"{totals.discovered:,} discovered, {totals.clusters:,} texts in the corpus"
+    found = f"{totals.discovered:,} discovered, {counted(totals.clusters, 'text')} in the corpus"
     return make_finding(
         "store",
         "books",

@@ -15,7 +15,7 @@ from worker.config.types import format_duration
 from worker.errors import ConfigurationError
 from worker.fetch.http.connections import TlsContext
 from worker.models import Page
-from worker.models.base import format_utc
+from worker.models.base import counted, format_utc
 from worker.runs.doctor.findings import Finding, Level, make_finding
 from worker.runs.preview import ProbeResult
 
@@ -65,8 +65,8 @@ def check_hosts(results: Sequence[ProbeResult]) -> Finding:
     hosts = {host for host in faults if host}
     unknown = {host for host in hosts if faults[host] == "dns"}
     silent = {host for host in hosts if faults[host] in _UNREACHED} - unknown
-    found = f"{len(hosts - unknown - silent)} of {len(hosts)} hosts answer"
-    not_found = "1 name is not found" if len(unknown) == 1 else f"{len(unknown)} names are not found"
+    found = f"{counted(len(hosts), 'host')} asked, {len(hosts - unknown - silent)} answered"
+    not_found = f"{counted(len(unknown), 'name')} {'is' if len(unknown) == 1 else 'are'} not found"
     found += f", {not_found}" if unknown else ""
     none_answers = bool(hosts) and hosts == unknown | silent
     names = "no name server answers: check the network and the resolver"
@@ -127,10 +127,9 @@ def _assess(result: ProbeResult, *, now: datetime) -> tuple[Level, str, str]:
 
 def _summary(result: ProbeResult) -> str:
     """Return the number of entries, the newest date, the size and the response time in one line."""
-    count = result.entries
-    parts = [f"{count:,} {'entry' if count == 1 else 'entries'}" + (", and more pages" if result.further else "")]
+    parts = [counted(result.entries, "entry") + (", and more pages" if result.further else "")]
     if result.offsite:
-        parts.append(f"{result.offsite:,} links to other sites left out")
+        parts.append(f"{counted(result.offsite, 'link')} to other sites left out")
     if result.newest:
         parts.append(f"newest {format_utc(result.newest)}")
     if page := result.page:

@@ -70,7 +70,7 @@ def test_hosts_that_do_not_answer_are_counted_and_the_check_fails_if_none_answer
 
     some, none, unknown = check_hosts([good, lost, mute]), check_hosts([lost, mute]), check_hosts([lost])
 
-    assert (some.level, some.detail) == (Level.WARN, "1 of 3 hosts answer, 1 name is not found")
+    assert (some.level, some.detail) == (Level.WARN, "3 hosts asked, 1 answered, 1 name is not found")
     assert (none.level, none.remedy) == (Level.FAIL, "check the network")
     assert unknown.remedy.startswith("no name server answers")
 
