@@ -86,13 +86,14 @@ class LinkPolicy:
         return Authority.PUBLISHER if own else Authority.STRANGER
 
 
-def link_policy(source: Source, *addresses: str, claimed: str = "") -> LinkPolicy:
-    """Return the link policy of a source.
+def link_policy(source: Source, page: Page, *, claimed: str = "") -> LinkPolicy:
+    """Return the link policy of one of a source's pages.
 
-    Its own sites are those of its URL, of `addresses` and of its option `sites`. `claimed` is the URL that the source
-    itself gives as its home page.
+    Its own sites are those of the source's URL, of its option `sites`, and the one that served the page; not the site
+    of an address that redirects there, which another site may have chosen. `claimed` is the URL that the page itself
+    gives as its home page.
     """
-    own = {urls.site_of(address) for address in (source.url, *addresses) if _is_url(address)}
+    own = {urls.site_of(address) for address in (source.url, page.final_url) if _is_url(address)}
     return LinkPolicy(
         own_sites=frozenset(own) | {name.removeprefix("www.") for name in source.options.sites},
         claimed_sites=frozenset({urls.site_of(claimed)} if _is_url(claimed) else ()),

@@ -435,3 +435,16 @@ def test_a_sitemap_that_a_site_names_vouches_for_no_other_sitemap_beside_it(stor
     web.poll(index, kind="sitemap")
 
     assert set(web.texts) == {KEY}
+
+
+@pytest.mark.parametrize("part", [_sitemap(URL), feed(entry(URL, title="Tin giả", text=story("giả mạo")))])
+def test_an_open_redirect_of_a_site_lets_nobody_speak_for_it(store: Store, part: str) -> None:
+    index, hop = "http://kexau.com/index.xml", "http://nannhan.vn/di?toi=http://kexau.com/phan.xml"
+    child = f'<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><sitemap><loc>{hop}</loc></sitemap></sitemapindex>'
+    answers = {index: child, hop: served_by("http://kexau.com/phan.xml", part, asked=hop), URL: GONE}
+    web = Web(store, answers)
+
+    web.poll(index, kind="sitemap", follow_others=True)
+
+    assert web.texts == {}
+    assert web.of(KEY).addresses[0].authority is Authority.STRANGER

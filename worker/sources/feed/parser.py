@@ -142,7 +142,7 @@ def parse_feed(page: Page, source: Source, *, now: datetime) -> Discovery:
         feed.entries,
         page=page,
         source=source,
-        policy=link_policy(source, page.url, page.final_url, claimed=feed.site),
+        policy=link_policy(source, page, claimed=feed.site),
         now=now,
         notes=notes,
         title=feed.title,

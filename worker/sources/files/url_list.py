@@ -47,7 +47,7 @@ def parse_url_list(page: Page, source: Source, *, now: datetime) -> Discovery:
         for number, line, word in lines
     )
     from_operator = page.url.startswith("file:")
-    policy = replace(link_policy(source, page.url, page.final_url), follow_others=True, from_operator=from_operator)
+    policy = replace(link_policy(source, page), follow_others=True, from_operator=from_operator)
     found = build_discovery(entries, page=page, source=source, policy=policy, now=now)
     return found if found.candidates or found.skipped else replace(found, notes=("the list has no URLs",))
 

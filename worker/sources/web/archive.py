@@ -122,7 +122,7 @@ def _listing(page: Page, source: Source, query: ArchiveQuery, *, now: datetime) 
         for link in chosen
         for url in (link.url, *link.others)
     ]
-    policy = link_policy(source, page.url, page.final_url)
+    policy = link_policy(source, page)
     found = build_discovery(entries, page=page, source=source, policy=policy, now=now)
     read_page = _within(found, page, query)
     goes_on = read_page.digest and not _is_before(found.candidates, query.window)

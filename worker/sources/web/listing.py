@@ -58,7 +58,7 @@ def parse_listing(page: Page, source: Source, *, now: datetime) -> Discovery:
         entries,
         page=page,
         source=source,
-        policy=link_policy(source, page.url, page.final_url),
+        policy=link_policy(source, page),
         now=now,
         follow=_next_pages(links, page, source),
         notes=() if entries else ("no article links were found; set the option article_pattern",),

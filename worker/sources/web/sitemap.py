@@ -203,7 +203,7 @@ def iter_sitemap(
     if kind is ContentKind.FEED:
         yield parse_feed(page, source, now=now)
         return
-    policy = link_policy(source, page.url, page.final_url)
+    policy = link_policy(source, page)
     if kind in {ContentKind.URLS, ContentKind.TEXT}:
         lines = decode_plain(gunzip(page.body, limit=MAX_BYTES)).split()
         entries = (Entry(link=line) for line in lines if line.startswith("http"))
