@@ -31,7 +31,7 @@ from worker.storage.queue.hosts import add_tombstones, address_keys, hash_of, ho
 from worker.urls import host_of
 
 HIGH_PRIORITY, LOW_PRIORITY = 0, 1
-"""The values of a candidate's `precedence`: live discovery, and backfills and rechecks behind it."""
+"""The values of a candidate's `precedence`: live discovery; behind it backfills, rechecks and what strangers name."""
 
 TAKEN_BATCH: Final = "taken"
 """The batch of candidates that a person wants stored, whatever the rules for articles say; it stays for rechecks."""
@@ -48,6 +48,10 @@ class EnqueueOptions:
     again: bool = False
     batch: str = ""
     precedence: int = HIGH_PRIORITY
+
+    def precedence_of(self, candidate: Candidate) -> int:
+        """Return a candidate's priority: what strangers name of a site must not delay what the site itself names."""
+        return self.precedence if candidate.authority.is_own else max(self.precedence, LOW_PRIORITY)
 
 
 def candidate_row(candidate: Candidate, options: EnqueueOptions) -> Values:
@@ -66,7 +70,7 @@ def candidate_row(candidate: Candidate, options: EnqueueOptions) -> Values:
         "lane": host if candidate.payload is None else None,
         "state": State.PENDING,
         "batch": options.batch,
-        "precedence": options.precedence,
+        "precedence": options.precedence_of(candidate),
         "discovered_at": options.now,
         "due_at": options.now,
         **discovered_values(candidate),

@@ -136,16 +136,18 @@ def _enqueue_known(
     seen = addresses.rows_of_many(connection, other_url)
     updates = [KnownCandidate(row=row, mentions=by_key[row.canonical_url], seen=seen.get(row.id, ())) for row in known]
     again = [(each.row.id, update_known(connection, each, options)) for each in updates]
-    _mark_waiting(connection, known, options)
+    _mark_waiting(connection, updates, options)
     return [(number, each) for number, each in again if each is not None]
 
 
-def _mark_waiting(connection: Connection, known: Sequence[Row[Any]], options: EnqueueOptions) -> None:
+def _mark_waiting(connection: Connection, known: Sequence[KnownCandidate], options: EnqueueOptions) -> None:
     """Mark pending known candidates with the batch, and raise the priority of those found by live discovery now."""
     waiting = update(CANDIDATES).where(CANDIDATES.c.state == State.PENDING)
     if options.batch:
-        connection.execute(waiting.where(CANDIDATES.c.id.in_([row.id for row in known])).values(batch=options.batch))
-    raised = [row.id for row in known if row.state == State.PENDING and row.precedence > options.precedence]
+        named = [each.row.id for each in known]
+        connection.execute(waiting.where(CANDIDATES.c.id.in_(named)).values(batch=options.batch))
+    pending = [each for each in known if each.row.state == State.PENDING]
+    raised = [each.row.id for each in pending if each.row.precedence > options.precedence_of(preferred(each.mentions))]
     if raised:
         connection.execute(waiting.where(CANDIDATES.c.id.in_(raised)).values(precedence=options.precedence))
 
@@ -276,7 +278,7 @@ def _apply_announcement(connection: Connection, found: _Announcement, options: E
         whose = target.authority if target.authority.is_own else authority_of(row)
         values |= switched_values(target.url, whose, now=options.now)
         former = row.former if row.state == State.PENDING else former_to_json(row)
-        values |= {"former": former, "precedence": min(row.precedence, options.precedence), "look_at": None}
+        values |= {"former": former, "precedence": min(row.precedence, options.precedence_of(target)), "look_at": None}
         detail = f"another address: {target.url}, named by {target.reference}"
         add_event(connection, row.id, at=options.now, what="queued", detail=detail)
     if values:

@@ -239,6 +239,19 @@ def test_strangers_cannot_make_the_addresses_grow_without_limit(store: Store) ->
     assert KEY in own
 
 
+def test_what_strangers_name_of_a_site_waits_behind_what_it_names_itself(store: Store) -> None:
+    flood = [named(f"{KEY}-{n}", by=STRANGER, key=f"{KEY}-{n}") for n in range(3)]
+    enqueue(store, *flood)
+
+    enqueue(store, named(f"{KEY}-moi", key=f"{KEY}-moi"), named(flood[2].url, key=flood[2].url))
+    claims = []
+    while claim := next(iter(store.ledger.claim(now=NOW, lease=MINUTE, limit=1, worker="w1")), None):
+        claims.append(claim.url)
+        store.ledger.finish(claim, GONE, now=NOW)
+
+    assert claims == [flood[2].url, f"{KEY}-moi", flood[0].url, flood[1].url]
+
+
 def test_a_hostile_feed_cannot_cause_endless_tries(store: Store) -> None:
     enqueue(store, named(KEY))
     store.ledger.finish(claim_one(store), GONE, now=NOW)
