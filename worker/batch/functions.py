@@ -19,8 +19,7 @@ from worker.batch.groups import CorpusRow, JoiningPair, Membership, judge_row, m
 from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
 from worker.config.schema import DedupeSettings
 from worker.dates.parsing import plausible_date, read_date
-from worker.dedupe.alignment import may_be_aligned, sketch
-from worker.dedupe.fingerprint import fingerprint_of
+from worker.dedupe.fingerprint import fingerprint_of, may_be_aligned, sketch
 from worker.dedupe.judge import Deduper
 from worker.dedupe.tokenizer import shingles, tokenize
 from worker.errors import SourceError

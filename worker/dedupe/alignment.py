@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from difflib import SequenceMatcher
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,38 +31,6 @@ _WORDS_BESIDE_A_MOVE = 40
 _MIN_MATCHED_SHARE = 0.3
 _MIN_MOVED = 12
 _MAX_CELLS = 2_000_000
-
-
-# Which texts are aligned at all.
-
-
-_Hash = TypeVar("_Hash", bound=np.unsignedinteger[Any])
-MIN_CONTAINMENT = 0.15
-"""Texts that share fewer of the shorter one's shingles have no word in common and are not aligned, which saves most of
-the time spent on a pair. Chosen by hand."""
-_SKETCH_BITS = np.uint64(48)  # a hash less so many bits is one of 65,536 values
-
-
-def shared_values(one: NDArray[_Hash], two: NDArray[_Hash]) -> NDArray[_Hash]:
-    """Return the values of the shorter of two sorted arrays that the other has."""
-    short, long = (one, two) if len(one) <= len(two) else (two, one)
-    return short[in_sorted(short, long)]
-
-
-def sketch(shingles: NDArray[np.uint64]) -> bytes:
-    """Return the first two bytes of each distinct shingle of a text, in ascending order."""
-    return (sorted_unique(shingles) >> _SKETCH_BITS).astype("<u2").tobytes()
-
-
-def may_be_aligned(one: bytes, two: bytes) -> bool:
-    """Return whether two texts may have enough shingles in common to be aligned, given their sketches.
-
-    Each shingle that they share is counted, so the answer is no only if they are not aligned. It is yes without need
-    if others have the same first bytes: one in 230 of those of a text, compared with one of 300 words.
-    """
-    ours, theirs = np.frombuffer(one, dtype="<u2"), np.frombuffer(two, dtype="<u2")
-    fewer = min(len(ours), len(theirs))
-    return fewer > 0 and len(shared_values(ours, theirs)) / fewer >= MIN_CONTAINMENT
 
 
 class Run(NamedTuple):
@@ -128,9 +96,11 @@ def align_by(
     ours: NDArray[np.uint64], here: UniqueShingles, theirs: NDArray[np.uint64], there: UniqueShingles
 ) -> Alignment:
     """Align two different texts, given their word hashes and the shingles that occur once in each."""
-    runs = _runs_on_diagonals(here, there) if min(len(ours), len(theirs)) >= SHINGLE else []
-    runs = _without_phrases(_without_overlaps(runs))
+    found = _runs_on_diagonals(here, there) if min(len(ours), len(theirs)) >= SHINGLE else []
+    runs = _without_phrases(_without_overlaps(found))
     runs = sorted([*runs, *_match_gaps(_gaps(runs, len(ours), len(theirs)), ours, theirs)])
+    if not _are_in_one_order(found) and len(ours) * len(theirs) <= _MAX_CELLS:
+        runs = _as_form(ours, theirs) or runs
     gaps = _gaps(runs, len(ours), len(theirs))
     # The words just before and after a moved passage are matched with those around the passage in the other text.
     beside = _match_gaps(_gaps_beside_moves(runs, len(ours), len(theirs)), ours, theirs)
@@ -141,6 +111,52 @@ def align_by(
         ours=_mask(((run.ours, run.length) for run in runs), len(ours)),
         theirs=_mask(((run.theirs, run.length) for run in runs), len(theirs)),
     )
+
+
+def _as_form(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> list[Run]:
+    """Return the runs in one order of two texts that differ in short gaps alone, as a form filled in anew; else none.
+
+    Such texts have some phrases at other places by chance, which would draw their lines apart.
+    """
+    runs = [run for run in _longest_in_order(ours, theirs, most=_SMALL_GAP) if run.length >= _MIN_RUN]
+    gaps = _gaps(runs, len(ours), len(theirs))
+    return runs if all(max(len(gap.ours), len(gap.theirs)) <= _SMALL_GAP for gap in gaps) else []
+
+
+def _longest_in_order(ours: NDArray[np.uint64], theirs: NDArray[np.uint64], *, most: int) -> list[Run]:
+    """Return the runs of a longest common subsequence of two texts; none if it leaves out more than `most` in a row.
+
+    Bit-parallel (Hyyrö 2004): each row is an integer, in which a bit is 0 where one more word of `theirs` is matched.
+    """
+    places: dict[int, int] = {}
+    for at, word in enumerate(theirs.tolist()):
+        places[word] = places.get(word, 0) | 1 << at
+    every = (1 << len(theirs)) - 1
+    rows = [every]
+    for word in ours.tolist():
+        row = rows[-1]
+        known = row & places.get(word, 0)
+        rows.append((row + known | row - known) & every)
+    return _runs_of_rows(rows, len(theirs), most=most)
+
+
+def _runs_of_rows(rows: list[int], end: int, *, most: int) -> list[Run]:
+    """Return the runs that the rows of `_longest_in_order` describe, found from the ends of the texts back."""
+    runs: list[Run] = []
+    here, there, last = len(rows) - 1, end, Run(len(rows) - 1, end, 0)
+    while here and there:
+        if max(last.ours - here, last.theirs - there) > most:
+            return []
+        if rows[here] >> there - 1 & 1:
+            there -= 1
+        elif not rows[here - 1] >> there - 1 & 1:
+            here -= 1
+        else:
+            here, there = here - 1, there - 1
+            follows = bool(runs) and (last.ours, last.theirs) == (here + 1, there + 1)
+            last = Run(here, there, runs.pop().length + 1 if follows else 1)
+            runs.append(last)
+    return runs[::-1]
 
 
 def align_all(ours: Sized) -> Alignment:

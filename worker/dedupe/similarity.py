@@ -16,7 +16,8 @@ from itertools import pairwise, takewhile
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.dedupe.alignment import MIN_CONTAINMENT, Alignment, align_all, align_by, align_nothing, shared_values
+from worker.dedupe.alignment import Alignment, align_all, align_by, align_nothing
+from worker.dedupe.fingerprint import MIN_CONTAINMENT, shared_values
 from worker.dedupe.prepared import PreparedText, title_overlap
 from worker.dedupe.tokenizer import in_sorted, sorted_unique, word_pairs
 from worker.models.base import dataclass

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.dedupe.factories import edited, prose
-from worker.dedupe.alignment import align, align_passages, may_be_aligned, sketch
+from worker.dedupe.alignment import _longest_in_order, align, align_passages
+from worker.dedupe.fingerprint import may_be_aligned, sketch
 from worker.dedupe.prepared import prepare
 from worker.dedupe.similarity import compare, unmatched_passages
 from worker.dedupe.tokenizer import tokenize
@@ -50,6 +52,29 @@ def test_moved_phrases_are_not_matched() -> None:
 
     place = tokenize(" ".join(STORY[:4]))
     assert not found.ours[len(place) : len(place) + 8].any()
+
+
+def _length_by_table(one: list[str], two: list[str]) -> int:
+    """Return the length of a longest common subsequence, by the textbook's table."""
+    rows = [[0] * (len(two) + 1)]
+    for word in one:
+        above, row = rows[-1], [0]
+        for at, other in enumerate(two):
+            row.append(above[at] + 1 if word == other else max(above[at + 1], row[at]))
+        rows.append(row)
+    return rows[-1][-1]
+
+
+@given(LETTERS, LETTERS)
+def test_the_longest_runs_in_order_are_a_longest_common_subsequence(one: list[str], two: list[str]) -> None:
+    runs = _longest_in_order(tokenize(" ".join(one)).hashes, tokenize(" ".join(two)).hashes, most=60)
+
+    assert sum(run.length for run in runs) == _length_by_table(one, two)
+    for run in runs:
+        assert one[run.ours : run.ours + run.length] == two[run.theirs : run.theirs + run.length]
+    for before, after in pairwise(runs):
+        assert before.ours + before.length <= after.ours
+        assert before.theirs + before.length <= after.theirs
 
 
 @given(LETTERS, LETTERS)

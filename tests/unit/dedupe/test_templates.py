@@ -165,3 +165,35 @@ def test_a_new_version_under_the_same_address_is_a_revision_however_much_changed
     two = replace(release(2, "tail", VIETNAMESE), canonical_url=one.canonical_url)
 
     assert met(two, one).relation is Relation.REVISION
+
+
+def _forecast(seed: int) -> list[str]:
+    """Return a weather forecast: a line for each town in one form, so that some phrases recur at other lines."""
+    rng = random.Random(seed)
+
+    def line(town: str) -> str:
+        sky = rng.choice(["trời quang", "nhiều mây", "mây thay đổi"])
+        rain = rng.choice(["không mưa", "mưa rào rải rác", "có mưa vài nơi"])
+        wind = f"Gió {rng.choice(['đông bắc', 'tây nam', 'nhẹ'])} cấp {rng.randrange(1, 5)}"
+        return (
+            f"{town}: {sky}, {rain}. {wind}. Thấp nhất {rng.randrange(12, 24)} độ, cao nhất {rng.randrange(24, 37)} độ."
+        )
+
+    return ["Dự báo thời tiết các vùng trong ngày và đêm nay.", *map(line, _TOWNS)]
+
+
+_TOWNS = ("Bến Thuỷ", "Đồng Văn", "Cồn Tiên", "Gò Công", "Hòn Đất", "Ia Drăng", "Kẻ Bàng", "Lộc Ninh", "Mỏ Cày")
+
+
+def _forecast_of_day(day: int, host: str) -> Article:
+    text = _forecast(day)
+    return article(text, title="Thời tiết hôm nay", url=f"https://{host}/{day}", after=timedelta(days=day % 2))
+
+
+@pytest.mark.parametrize("host", ["one.example", "two.example"])
+def test_a_form_filled_in_anew_stays_apart_though_its_phrases_recur_at_other_lines(host: str) -> None:
+    pairs = [(_forecast_of_day(2 * n, "one.example"), _forecast_of_day(2 * n + 1, host)) for n in range(40)]
+
+    relations = {met(later, earlier).relation for earlier, later in pairs}
+
+    assert relations == {Relation.TEMPLATE}
