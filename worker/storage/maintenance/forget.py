@@ -7,27 +7,24 @@ then the queue and raw pages, so that no worker holds it; then the articles. The
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, bindparam, delete, func, or_, select, union, update
+from sqlalchemy import Column, Connection, Row, delete, func, or_, select, union
 
 from worker.errors import NotFoundError
 from worker.models import FORGOTTEN_SCHEME, HistoryEvent
 from worker.models.base import dataclass
 from worker.storage.corpus.search import rewrite_step
 from worker.storage.corpus.views import is_article_id, seed_places
-from worker.storage.db.codec import without_notes_on
 from worker.storage.db.database import Database
 from worker.storage.db.migrate import FORGOTTEN_PAGES_LEFT, delete_meta, read_meta, write_meta
 from worker.storage.db.schema import (
     ARTICLES,
     CANDIDATES,
     CONTENTS,
-    DECISIONS,
     HOSTS,
     MARKS,
     MOVES,
@@ -39,7 +36,7 @@ from worker.storage.db.schema import (
 from worker.storage.db.sql import among, batched, is_sqlite
 from worker.storage.maintenance.manual_decisions import Rejudged
 from worker.storage.maintenance.rejudge import JudgeFunction
-from worker.storage.maintenance.remove import MAX_AT_ONCE, remove_articles
+from worker.storage.maintenance.remove import MAX_AT_ONCE, clear_urls, detach, remove_articles, strip_notes
 from worker.storage.queue import hosts
 from worker.storage.queue.addresses import ADDRESSES
 from worker.storage.queue.backfills import BACKFILL_PLACES
@@ -51,7 +48,6 @@ ERASED_AT_ONCE: Final = 200
 URLS_AT_ONCE: Final = 1_000
 PATIENCE: Final = timedelta(minutes=1)
 """How long to wait for readers of a SQLite store at the end. Chosen, not measured: only a large export takes longer."""
-_QUOTED: Final = re.compile(r'"article":(\d+)')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +64,12 @@ class ForgetRequest:
         if self.is_host:
             return {hosts.host_key(self.target)}
         return {hosts.article_key(int(self.target))} if self.is_id else hosts.address_keys(self.target)
+
+    def covers(self, url: str) -> bool:
+        """Return whether what has this URL is forgotten: not if another site than the host has it, copies apart."""
+        if self.copies or not self.is_host or not url.startswith("http"):
+            return True
+        return hosts.host_key(self.target) in host_keys(url)
 
     @property
     def is_id(self) -> bool:
@@ -88,14 +90,16 @@ class NamedArticle:
 class ForgetSelection:
     """Everything in a store that a request concerns.
 
-    `since` is the time of an earlier request for the same, whose id (`request`) it keeps. `copies` are the other
-    articles of the clusters; `kept_texts` the hashes of their texts. `files` are the seed and input files it came from.
+    `since` is the time of an earlier request for the same, whose id (`request`) it keeps. `detached` are candidates of
+    other sites with addresses on the host. `copies` are the other articles of the clusters; `kept_texts` the hashes of
+    their texts, and of pages that other sites served. `files` are the seed and input files it came from.
     """
 
     request: str
     since: datetime | None
     urls: frozenset[str]
     candidates: frozenset[int]
+    detached: frozenset[int]
     articles: tuple[NamedArticle, ...]
     copies: tuple[NamedArticle, ...]
     kept_texts: frozenset[str]
@@ -130,6 +134,8 @@ def forget(
     moved: dict[int, Rejudged] = {}
     for some in batched(ids, MAX_AT_ONCE):
         moved |= {each.id: each for each in database.write(_remove, some, request, selection, judge=judge, now=now)}
+    for some in batched(sorted(selection.detached), ERASED_AT_ONCE):
+        database.write(detach, some, covers=request.covers, now=now)
     database.write(_clear_traces, request, selection, ids)
     return ForgetReport(request=request, selection=selection, judged_again=tuple(moved[each] for each in sorted(moved)))
 
@@ -178,38 +184,43 @@ def _tombstone(connection: Connection, request: ForgetRequest) -> Row[Any]:
 
 def _select(connection: Connection, request: ForgetRequest) -> ForgetSelection:
     known = hosts.tombstones(connection, request.keys())
-    candidates, ids = _on_host(connection, request.target) if request.is_host else _of_page(connection, request)
+    candidates, ids, detached = (_on_host if request.is_host else _of_page)(connection, request)
     if known:
         of_request = select(FORGOTTEN.c.candidate_id).where(FORGOTTEN.c.request == known[0].request)
         candidates |= set(connection.execute(of_request).scalars()) - {None}
     if request.is_id and not ids and not known:
         raise NotFoundError(f"there is no article {request.target} in the store: give its URL, or an id `why` shows")
-    candidates, rows = _whole_pages(connection, candidates, ids)
+    candidates, rows = _whole_pages(connection, candidates, ids, request)
     copies = _copies(connection, rows)
     while request.copies and copies:
-        candidates, rows = _whole_pages(connection, candidates, {*rows, *copies})
+        candidates, rows = _whole_pages(connection, candidates, {*rows, *copies}, request)
         copies = _copies(connection, rows)
     urls = {url for row in rows.values() for url in (row.url, row.canonical_url)}
     urls |= {url for url in _addresses(connection, candidates) if not url.startswith(FORGOTTEN_SCHEME)}
+    elsewhere = {row.sha256 for row in rows.values() if not request.covers(row.canonical_url)}
     pages = select(func.count()).select_from(PAGES).where(among(PAGES.c.candidate_id, "ids"))
     return ForgetSelection(
         request=known[0].request if known else secrets.token_hex(8),
         since=known[0].at if known else None,
-        urls=frozenset(urls),
+        urls=frozenset(filter(request.covers, urls)),
         candidates=frozenset(candidates),
+        detached=frozenset(detached - candidates),
         articles=_named(rows.values()),
         copies=_named(copies.values()),
-        kept_texts=frozenset(row.sha256 for row in copies.values()),
+        kept_texts=frozenset(row.sha256 for row in copies.values()) | elsewhere,
         pages=connection.execute(pages, {"ids": candidates}).scalar_one(),
         files=tuple(sorted(_files(connection, candidates, rows))),
     )
 
 
-def _of_page(connection: Connection, request: ForgetRequest) -> tuple[set[int], set[int]]:
+_Named = tuple[set[int], set[int], set[int]]  # candidates, articles, and candidates of other sites' pages
+
+
+def _of_page(connection: Connection, request: ForgetRequest) -> _Named:
     """Return the candidates and the articles that an id or a URL names by itself."""
     ids = select(ARTICLES.c.id)
     if request.is_id:
-        return set(), set(connection.execute(ids.where(ARTICLES.c.id == int(request.target))).scalars())
+        return set(), set(connection.execute(ids.where(ARTICLES.c.id == int(request.target))).scalars()), set()
     forms = hosts.address_forms(request.target)
     queries = (
         select(CANDIDATES.c.id).where(CANDIDATES.c.canonical_url.in_(forms)),
@@ -218,14 +229,18 @@ def _of_page(connection: Connection, request: ForgetRequest) -> tuple[set[int], 
     )
     candidates = {each for query in queries for each in connection.execute(query).scalars()}
     seeds = ids.join(SEEDS, SEEDS.c.article_id == ARTICLES.c.id).where(ARTICLES.c.url.in_(forms))
-    return candidates, set(connection.execute(union(ids.where(ARTICLES.c.canonical_url.in_(forms)), seeds)).scalars())
+    articles = connection.execute(union(ids.where(ARTICLES.c.canonical_url.in_(forms)), seeds)).scalars()
+    return candidates, set(articles), set()
 
 
-def _on_host(connection: Connection, host: str) -> tuple[set[int], set[int]]:
-    """Return the candidates and the articles whose address is on a host, or on one below it; reads all addresses."""
-    candidates = _rows_on(connection, host, CANDIDATES.c.id, CANDIDATES.c.url, CANDIDATES.c.canonical_url)
-    candidates |= _rows_on(connection, host, ADDRESSES.c.candidate_id, ADDRESSES.c.url)
-    return candidates, _rows_on(connection, host, ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.canonical_url)
+def _on_host(connection: Connection, request: ForgetRequest) -> _Named:
+    """Return what has an address on a host, or on one below it; reads all addresses."""
+    host = request.target
+    own = _rows_on(connection, host, CANDIDATES.c.id, CANDIDATES.c.canonical_url)
+    led = _rows_on(connection, host, CANDIDATES.c.id, CANDIDATES.c.url)
+    led |= _rows_on(connection, host, ADDRESSES.c.candidate_id, ADDRESSES.c.url)
+    articles = _rows_on(connection, host, ARTICLES.c.id, ARTICLES.c.url, ARTICLES.c.canonical_url)
+    return (own | led, articles, set()) if request.copies else (own, articles, led - own)
 
 
 def _rows_on(connection: Connection, host: str, key: Column[Any], *urls: Column[Any]) -> set[Any]:
@@ -236,18 +251,22 @@ def _rows_on(connection: Connection, host: str, key: Column[Any], *urls: Column[
 
 
 def _whole_pages(
-    connection: Connection, candidates: Collection[int], ids: Collection[int]
+    connection: Connection, candidates: Collection[int], ids: Collection[int], request: ForgetRequest
 ) -> tuple[set[int], dict[int, Row[Any]]]:
-    """Return candidates and articles with every other version of their pages, and the candidates of those."""
+    """Return candidates and articles with every other version of their pages, and the candidates of those.
+
+    Of a page that another site than the forgotten host served, nothing is added.
+    """
     rows = _articles(connection, candidates, ids)
-    urls = {row.canonical_url for row in rows.values()}
-    ids = {*rows, *_by_urls(connection, ARTICLES.c.id, ARTICLES.c.canonical_url, urls)}
+    elsewhere = {each for each, row in rows.items() if not request.covers(row.canonical_url)}
+    urls = {row.canonical_url for each, row in rows.items() if each not in elsewhere}
+    ids = {*(rows.keys() - elsewhere), *_by_urls(connection, ARTICLES.c.id, ARTICLES.c.canonical_url, urls)}
     more = set(_by_urls(connection, CANDIDATES.c.id, CANDIDATES.c.canonical_url, urls))
     ended_with = select(CANDIDATES.c.id).where(among(CANDIDATES.c.article_id, "ids"))
     more |= set(connection.execute(ended_with, {"ids": ids}).scalars())
     made_of = select(ARTICLES.c.candidate_id).where(among(ARTICLES.c.id, "ids"), ARTICLES.c.candidate_id.is_not(None))
     more |= set(connection.execute(made_of, {"ids": ids}).scalars())
-    return more | set(candidates), _articles(connection, more | set(candidates), ids)
+    return more | set(candidates), _articles(connection, more | set(candidates), {*ids, *elsewhere})
 
 
 def _articles(connection: Connection, candidates: Iterable[int], ids: Iterable[int]) -> dict[int, Row[Any]]:
@@ -307,7 +326,7 @@ def _begin(connection: Connection, request: ForgetRequest, selection: ForgetSele
     keys = request.keys() if request.is_host else set[str]().union(*map(hosts.address_keys, urls))
     only = next(iter(selection.candidates)) if len(selection.candidates) == 1 else None
     add_tombstones(connection, dict.fromkeys(keys, only), request=selection.request, reason=request.reason, at=now)
-    _clear_urls(connection, selection.urls)  # the next steps delete what the URLs are found by after an interruption
+    clear_urls(connection, selection.urls)  # the next steps delete what the URLs are found by after an interruption
     if is_sqlite(connection) and (selection.candidates or selection.articles or request.is_host):
         _mark_unwritten(connection)
 
@@ -324,7 +343,7 @@ def _erase(
     wanted = select(CANDIDATES).where(among(CANDIDATES.c.id, "ids")).order_by(CANDIDATES.c.id).with_for_update()
     for row in connection.execute(wanted, {"ids": ids}).all():
         if not row.canonical_url.startswith(FORGOTTEN_SCHEME):
-            erase(connection, row, request=selection.request, reason=request.reason, now=now)
+            erase(connection, row, request=selection.request, reason=request.reason, now=now, covers=request.covers)
 
 
 def _ids_now(connection: Connection, selection: ForgetSelection) -> list[int]:
@@ -357,19 +376,13 @@ def _clear_traces(
     connection: Connection, request: ForgetRequest, selection: ForgetSelection, ids: Sequence[int]
 ) -> None:
     """Delete what other tables hold of the addresses, and what verdicts on other articles say about these."""
-    _clear_urls(connection, selection.urls)
+    clear_urls(connection, selection.urls)
     if request.is_host:
         _clear_host(connection, request.target)
     of_request = (FORGOTTEN.c.request == selection.request, FORGOTTEN.c.key.like("article %"))
     keys = connection.execute(select(FORGOTTEN.c.key).where(*of_request)).scalars()
     if removed := {*ids, *(int(key.split()[1]) for key in keys)}:  # an interrupted request removed some before
-        _strip_notes(connection, removed)
-
-
-def _clear_urls(connection: Connection, urls: Iterable[str]) -> None:
-    for column in (MARKS.c.low, MARKS.c.high, MOVES.c.url, MOVES.c.target):
-        for some in batched(sorted(urls), URLS_AT_ONCE):
-            connection.execute(delete(column.table).where(column.in_(some)))
+        strip_notes(connection, removed)
 
 
 def _clear_host(connection: Connection, host: str) -> None:
@@ -385,16 +398,3 @@ def _clear_host(connection: Connection, host: str) -> None:
         names = connection.execute(select(column).where(column.contains(host, autoescape=True))).scalars()
         below = [name for name in names if hosts.host_key(host) in host_keys(f"https://{name}")]
         connection.execute(delete(column.table).where(column.in_(below)))
-
-
-def _strip_notes(connection: Connection, ids: set[int]) -> None:
-    """Delete the reasons in words from every comparison with these articles; its figures stay. Reads all verdicts."""
-    quoting = select(DECISIONS.c.id, DECISIONS.c.verdict).where(DECISIONS.c.verdict.contains('"article":'))
-    stripped = [
-        {"decision": row.id, "stripped": without_notes_on(row.verdict, ids)}
-        for row in connection.execute(quoting.execution_options(yield_per=URLS_AT_ONCE))
-        if not ids.isdisjoint(map(int, _QUOTED.findall(row.verdict)))
-    ]
-    if stripped:
-        by_id: ColumnElement[bool] = DECISIONS.c.id == bindparam("decision")
-        connection.execute(update(DECISIONS).where(by_id).values(verdict=bindparam("stripped")), stripped)

@@ -6,18 +6,20 @@ cluster that lost its head or its founder gets another one. Candidates that ende
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, not_, select, update
 
 from worker.models import HistoryEvent, State
 from worker.models.base import dataclass
 from worker.storage.corpus import index, search_index
 from worker.storage.corpus.settling import lock_articles
-from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, PAGES, SEEDS, STANDINGS
-from worker.storage.db.sql import among, lock_table
+from worker.storage.db.codec import without_notes_on
+from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, EVENTS, MARKS, MOVES, PAGES, SEEDS, STANDINGS
+from worker.storage.db.sql import among, batched, lock_table
 from worker.storage.maintenance.manual_decisions import (
     Rejudged,
     arrival_order,
@@ -27,7 +29,8 @@ from worker.storage.maintenance.manual_decisions import (
     remove_standings,
 )
 from worker.storage.maintenance.rejudge import JudgeFunction, discard_draft
-from worker.storage.queue.candidates import add_events
+from worker.storage.queue.addresses import ADDRESSES, rows_of
+from worker.storage.queue.candidates import add_events, lane_of
 from worker.storage.queue.intake import wake_hosts
 
 MAX_AT_ONCE = 50
@@ -146,3 +149,61 @@ def _queue(connection: Connection, row: Row[Any], *, now: datetime) -> None:
     connection.execute(_OF_CANDIDATE.values(**values), {"candidate": row.id})
     queued = HistoryEvent(at=now, what="queued", detail="the article it had ended with was removed")
     add_events(connection, row.id, [queued])
+
+
+# Traces of what is forgotten in rows that stay.
+
+
+_QUOTED: Final = re.compile(r'"article":(\d+)')
+_READ_AT_ONCE: Final = 1_000
+_UNUSED_PAGES = delete(PAGES).where(
+    PAGES.c.candidate_id == bindparam("candidate"), not_(exists().where(ARTICLES.c.page_id == PAGES.c.id))
+)
+
+
+def detach(connection: Connection, ids: Sequence[int], *, covers: Callable[[str], bool], now: datetime) -> None:
+    """Delete the covered addresses of candidates, with what was fetched there; they are tried at one that is left.
+
+    Without another address, a candidate gets its canonical URL for one.
+    """
+    wanted = select(CANDIDATES).where(among(CANDIDATES.c.id, "ids")).order_by(CANDIDATES.c.id).with_for_update()
+    for row in connection.execute(wanted, {"ids": ids}).all():
+        seen = {each.url: each.id for each in rows_of(connection, row.id)}
+        gone = {url for url in {row.url, *seen} if covers(url)}
+        addresses = [seen[url] for url in gone if url in seen]
+        connection.execute(delete(ADDRESSES).where(among(ADDRESSES.c.id, "ids")), {"ids": addresses})
+        _delete_history(connection, row.id, gone)
+        if row.url in gone:
+            left = next((url for url in seen if url not in gone), row.canonical_url)
+            host = lane_of(left)
+            values = {"url": left, "host": host, "lane": None if row.lane is None else host}
+            connection.execute(_OF_CANDIDATE.values(**values, **_NO_LEASE), {"candidate": row.id})
+            connection.execute(_UNUSED_PAGES, {"candidate": row.id})
+            wake_hosts(connection, {host}, now=now)
+
+
+def _delete_history(connection: Connection, candidate: int, urls: Collection[str]) -> None:
+    """Delete the events of a candidate that name one of the addresses."""
+    events = select(EVENTS.c.id, EVENTS.c.detail).where(EVENTS.c.candidate_id == candidate)
+    naming = [row.id for row in connection.execute(events) if any(url in row.detail for url in urls)]
+    connection.execute(delete(EVENTS).where(among(EVENTS.c.id, "ids")), {"ids": naming})
+
+
+def clear_urls(connection: Connection, urls: Iterable[str]) -> None:
+    """Delete what people and redirects said of URLs."""
+    for column in (MARKS.c.low, MARKS.c.high, MOVES.c.url, MOVES.c.target):
+        for some in batched(sorted(urls), _READ_AT_ONCE):
+            connection.execute(delete(column.table).where(column.in_(some)))
+
+
+def strip_notes(connection: Connection, ids: set[int]) -> None:
+    """Delete the reasons in words from every comparison with these articles; its figures stay. Reads all verdicts."""
+    quoting = select(DECISIONS.c.id, DECISIONS.c.verdict).where(DECISIONS.c.verdict.contains('"article":'))
+    stripped = [
+        {"decision": row.id, "stripped": without_notes_on(row.verdict, ids)}
+        for row in connection.execute(quoting.execution_options(yield_per=_READ_AT_ONCE))
+        if not ids.isdisjoint(map(int, _QUOTED.findall(row.verdict)))
+    ]
+    if stripped:
+        by_id: ColumnElement[bool] = DECISIONS.c.id == bindparam("decision")
+        connection.execute(update(DECISIONS).where(by_id).values(verdict=bindparam("stripped")), stripped)

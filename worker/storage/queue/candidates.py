@@ -6,7 +6,7 @@ Also what was forgotten: a candidate that must not come back loses all of these 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -339,13 +339,23 @@ def _hidden(candidate: Candidate, known: set[str]) -> Candidate:
     return Candidate(url=url, canonical_url=url, source=candidate.source, reference="", authority=candidate.authority)
 
 
-def erase(connection: Connection, row: Row[Any], *, request: str, reason: str, now: datetime) -> None:
-    """Delete everything that a candidate has but its place in the books, and leave tombstones of its addresses.
+def erase(
+    connection: Connection,
+    row: Row[Any],
+    *,
+    request: str,
+    reason: str,
+    now: datetime,
+    covers: Callable[[str], bool] = lambda _: True,
+) -> None:
+    """Delete everything that a candidate has but its place in the books, and leave tombstones of covered addresses.
 
     Its articles are deleted by `maintenance.remove`. A worker that holds it loses its lease.
     """
     seen = {row.url, row.canonical_url, *(each.url for each in addresses.rows_of(connection, row.id))}
-    keys = {key: row.id for url in seen if not url.startswith(FORGOTTEN_SCHEME) for key in address_keys(url)}
+    keys = {
+        key: row.id for url in seen if not url.startswith(FORGOTTEN_SCHEME) and covers(url) for key in address_keys(url)
+    }
     add_tombstones(connection, keys, request=request, reason=reason, at=now)
     for column in (c.c.candidate_id for c in (PAGES, EVENTS, CONTENTS, FALLBACKS, addresses.ADDRESSES)):
         connection.execute(delete(column.table).where(column == row.id))

@@ -25,7 +25,7 @@ from tests.contract.storage.factories import (
     take_in,
 )
 from worker.errors import NotFoundError
-from worker.models import Kind, Outcome, PreparedSeed, State
+from worker.models import Authority, Kind, Outcome, PreparedSeed, State
 from worker.models import Text as GivenText
 from worker.storage.db.database import Database
 from worker.storage.db.schema import METADATA
@@ -235,6 +235,28 @@ def test_a_whole_host_is_forgotten_with_all_below_it(store: Store) -> None:
     assert [each.url for each in store.ledger.claim(now=LATER, lease=MINUTE, limit=9, worker="w") if "b." in each.url]
     assert not [value for value in values(store) if "moi.a" in value]
     assert forget(store, "a.example", is_host=True).selection.since == LATER
+
+
+def test_with_a_host_that_led_to_another_sites_page_that_page_is_not_forgotten(store: Store) -> None:
+    led = "https://a.example/di-toi-b"
+    store.ledger.enqueue([candidate(led)], now=NOW)
+    served = replace(article(B, f"một {SECRET}"), url=led)
+    store.ledger.settle(
+        claim_one(store), served, fingerprint=fingerprint(served.text), judge=judge_of(served), now=NOW, page=page(led)
+    )
+    take_in(store, B, served.text)
+    wrapped = replace(candidate("https://a.example/url?q=c"), canonical_url=C, authority=Authority.STRANGER)
+    store.ledger.enqueue([wrapped, candidate(C)], now=NOW)
+
+    report = forget(store, "a.example", is_host=True)
+
+    assert [each.id for each in report.selection.articles] == [1]
+    assert not [value for value in values(store) if "a.example" in value]
+    claims = store.ledger.claim(now=LATER, lease=MINUTE, limit=9, worker="w")
+    assert sorted(each.url for each in claims) == [B, C]
+    again = next(each for each in claims if each.url == B)
+    assert settle(store, again, served.text) is not None
+    assert state_of(store, B)[0] is State.STORED
 
 
 def test_what_was_forgotten_can_be_allowed_again(store: Store) -> None:
