@@ -1,4 +1,4 @@
-"""Reads a page's JSON-LD (schema.org metadata in script elements), bounded in size and depth.
+"""Reads a page's JSON-LD (schema.org metadata in script elements), bounded in size and depth, and markup in scripts.
 
 Broken JSON is repaired where that is simple; otherwise single fields are picked out of it.
 """
@@ -355,3 +355,42 @@ def _boolean(value: object) -> bool | None:
         return value
     said = _text(value).rpartition("/")[2].lower()
     return {"true": True, "false": False}.get(said)
+
+
+# Markup in other scripts: the article of a page that its scripts render.
+
+
+# A string in a script with so many paragraphs and characters can be an article. Chosen, not measured.
+_MIN_PARAGRAPHS, _MIN_MARKUP_CHARS = 3, 500
+_PARAGRAPH = re.compile(r"(?:<|u003c)p", re.IGNORECASE)
+# The last string of a damaged script is not closed; it matches, too, so that the search takes linear time.
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
+
+
+def markup_in_scripts(written: str) -> str:
+    """Return the longest string with several paragraphs in a page's scripts; an empty string if there is none."""
+    scripts = (part.partition("</script")[0] for part in written.split("<script")[1:])
+    return max((held for script in scripts for held in _markup_strings(script, depth=2)), key=len, default="")
+
+
+def _markup_strings(code: str, *, depth: int) -> Iterator[str]:
+    """Yield the strings of a script that hold paragraphs; a string can hold JSON with such strings."""
+    if len(_PARAGRAPH.findall(code)) < _MIN_PARAGRAPHS:
+        return
+    for literal in _STRING.findall(code):
+        try:
+            value = json.loads(literal, strict=False) if len(literal) >= _MIN_MARKUP_CHARS else ""
+        except ValueError:
+            continue
+        inner = list(_markup_strings(value, depth=depth - 1)) if depth else []
+        yield from inner or ([value] if value.count("<p") >= _MIN_PARAGRAPHS else [])
+
+
+def has_text_elsewhere(body: bytes) -> bool:
+    """Return whether a page has paragraphs where no step of ours looks: in scripts, or for readers without these."""
+    lower = body.lower()
+    return b"u003cp" in lower or any(
+        b"<p" in part.partition(b"</" + tag)[0]
+        for tag in (b"noscript", b"script")
+        for part in lower.split(b"<" + tag)[1:]
+    )

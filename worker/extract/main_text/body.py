@@ -5,9 +5,7 @@ Before, the tree is changed where trafilatura loses text: bare text becomes para
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
 from typing import cast
@@ -24,6 +22,7 @@ from worker.charset import decode
 from worker.charset.characters import count_words, fold
 from worker.extract.document import is_inline, open_document, prefilter_markup
 from worker.extract.explain import NON_TEXT_TAGS, make_plain_div, remove_element
+from worker.extract.json_ld import markup_in_scripts
 from worker.extract.main_text.text_blocks import (
     ArticleBlock,
     TextBlock,
@@ -194,8 +193,13 @@ def _wrap_children(body: HtmlElement) -> HtmlElement:
 def _remove_empty_boxes(container: HtmlElement, density: TextDensity) -> None:
     """Remove boxes without text: pictures, advertising frames, boxes that earlier steps emptied."""
     for box in list(container.iter(*_BOX_TAGS)):
-        if box not in density.chars and box is not container:
+        if box in density.chars or box is container:
+            continue
+        if box.tag in {"img", "ins"} or not (box.tail or "").strip():
             remove_element(box)
+        else:  # an empty block between texts is a border
+            del box[:]
+            box.tag, box.text = "br", None
 
 
 def _unwrap_discarded(container: HtmlElement, weight: Mapping[HtmlElement, int]) -> None:
@@ -215,14 +219,17 @@ def _unwrap_lists_in_cells(container: HtmlElement) -> None:
 
 
 def _wrap_bare_text(container: HtmlElement, density: TextDensity) -> None:
-    """Turn each run of text beside blocks into a paragraph: trafilatura loses some text that follows a block.
+    """Turn each run of text beside blocks or line breaks into paragraphs: trafilatura loses or joins some of it.
 
     Boxes of text between such runs become paragraphs, too.
     """
+    _unwrap_around_breaks(container)
     boxes = (box for box in container.iter(*_BARE_TEXT_TAGS) if density.own.get(box, 0) >= _MIN_BARE_TEXT_CHARS)
     for box in list(boxes):
         blocks = [child for child in box if not _is_inline_run(child)]
-        wrapped = [_wrap_run(box, before) for before in ((None, *blocks) if blocks else ())]
+        wrapped = [
+            _wrap_run(box, before) for before in ((None, *blocks) if blocks or box.find("br") is not None else ())
+        ]
         for block in blocks if any(wrapped) else ():
             if (
                 block.tag in _PLAIN_TAGS
@@ -230,6 +237,18 @@ def _wrap_bare_text(container: HtmlElement, density: TextDensity) -> None:
                 and len(block.text_content().strip()) >= _MIN_BARE_TEXT_CHARS
             ):
                 block.tag = "p"
+
+
+def _unwrap_around_breaks(container: HtmlElement) -> None:
+    """Unwrap inline elements that hold line breaks: a `<font>` or `<b>` around a whole article."""
+    around: set[HtmlElement] = set()
+    for line_break in container.iter("br"):
+        inline = takewhile(lambda each: is_inline(each) and each is not container, line_break.iterancestors())
+        around.update(takewhile(lambda each: each not in around, inline))
+    # Outer ones first, so that nothing is moved twice.
+    for part in [each for each in container.iter("*") if each in around] if around else ():
+        if part.tag != "a":
+            part.drop_tag()
 
 
 def _is_inline_run(element: HtmlElement) -> bool:
@@ -298,11 +317,6 @@ _COVERAGE_KEY_CHARS = 50
 # On larger pages trafilatura takes seconds. Only the largest of a thousand real news pages are about as large.
 _MAX_CHARS_FOR_LIBRARY = 1_500_000
 _MAX_TAGS_FOR_LIBRARY = 20_000
-# A string in a script with so many paragraphs and characters can be an article. Chosen, not measured.
-_MIN_PARAGRAPHS, _MIN_MARKUP_CHARS = 3, 500
-_PARAGRAPH = re.compile(r"(?:<|u003c)p", re.IGNORECASE)
-# The last string of a damaged script is not closed; it matches, too, so that the search takes linear time.
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
 # How much more running text trafilatura must cover, as a share (docs/extract.md) and in characters (a paragraph).
 _MIN_GAIN_SHARE = 0.2
 _MIN_GAIN_CHARS = 200
@@ -324,35 +338,6 @@ def extract_from_scripts(page: Page) -> list[ArticleBlock]:
 def _extract_untouched(markup: str) -> list[ArticleBlock]:
     is_large = len(markup) > _MAX_CHARS_FOR_LIBRARY or markup.count("<") > _MAX_TAGS_FOR_LIBRARY
     return [] if is_large else _run_trafilatura(markup, fast=False)
-
-
-def markup_in_scripts(written: str) -> str:
-    """Return the longest string with several paragraphs in a page's scripts; an empty string if there is none."""
-    scripts = (part.partition("</script")[0] for part in written.split("<script")[1:])
-    return max((held for script in scripts for held in _markup_strings(script, depth=2)), key=len, default="")
-
-
-def _markup_strings(code: str, *, depth: int) -> Iterator[str]:
-    """Yield the strings of a script that hold paragraphs; a string can hold JSON with such strings."""
-    if len(_PARAGRAPH.findall(code)) < _MIN_PARAGRAPHS:
-        return
-    for literal in _STRING.findall(code):
-        try:
-            value = json.loads(literal, strict=False) if len(literal) >= _MIN_MARKUP_CHARS else ""
-        except ValueError:
-            continue
-        inner = list(_markup_strings(value, depth=depth - 1)) if depth else []
-        yield from inner or ([value] if value.count("<p") >= _MIN_PARAGRAPHS else [])
-
-
-def has_text_elsewhere(body: bytes) -> bool:
-    """Return whether a page has paragraphs where no step of ours looks: in scripts, or for readers without these."""
-    lower = body.lower()
-    return b"u003cp" in lower or any(
-        b"<p" in part.partition(b"</" + tag)[0]
-        for tag in (b"noscript", b"script")
-        for part in lower.split(b"<" + tag)[1:]
-    )
 
 
 def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], running: Sequence[str]) -> bool:

@@ -17,14 +17,13 @@ from lxml.html import HtmlElement, fromstring
 from worker.charset.characters import clean_line, count_words, fold
 from worker.extract.document import Document
 from worker.extract.explain import RemovalBudget, StepGuard, Trace, count_running_text, sentences_in
-from worker.extract.json_ld import JsonLd
+from worker.extract.json_ld import JsonLd, has_text_elsewhere
 from worker.extract.main_text.body import (
     count_block_words,
     covers_more,
     extract_body,
     extract_from_scripts,
     extract_with_library,
-    has_text_elsewhere,
     is_scrap,
     total_chars,
 )

@@ -260,6 +260,49 @@ def test_text_beside_blocks_is_text(markup: str) -> None:
     assert [text.find(line) for line in lines] == sorted(text.find(line) for line in lines)
 
 
+_BREAKS = (
+    "<br><br>",
+    "<br/>\n&nbsp;<br/>",
+    "<br><!-- quảng cáo --><span></span><br clear=all>",
+    "<span><br></span><br>",
+    "<div><br></div>",
+    "<br>",
+)
+
+
+@pytest.mark.parametrize("line_break", _BREAKS)
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<h1>T</h1><div>{}</div>",
+        "<div><h1>T</h1><div><p>{}</div></div>",
+        "<div><h1>T</h1><div><span>{}</span></div></div>",
+        "<section><b>{}</b></section>",
+        "<center><font size=2>{}</font></center>",
+        "<table><tr><td><h1>T</h1><font face=x>{}</font></td></tr></table>",
+        "<article>{}</article>",
+        "{}",
+    ],
+)
+def test_text_between_line_breaks_is_a_line(markup: str, line_break: str) -> None:
+    first, second, *rest = _lines(8)
+    written = line_break.join((f"<b>{first}</b>", second.replace("Nước", "<i>Nước</i>"), *rest))
+
+    text = read(news_page(body=f"{MENU}{markup.format(written)}<div>Bản tin 2026</div>"), rules=RULES).text
+
+    assert text.split("\n") == [first, second, *rest]
+
+
+def test_a_song_between_line_breaks_keeps_its_refrain() -> None:
+    refrain = ["Thuyền ơi neo lại bến này,", "cho đêm trôi chậm, cho ngày lâu trôi,", "trăng khuya còn đứng bên đồi."]
+    verses = [[f"Câu {i} ai hát trên sông,", f"câu {i} ai đợi bên dòng nước xa."] for i in ("một", "hai", "ba")]
+    written = "<br><br>".join("<br>".join(part) for verse in verses for part in (verse, refrain))
+
+    text = read(news_page(body=f"{MENU}<h1>Bài hát</h1><div>{written}</div>"), rules=RULES).text
+
+    assert text.split("\n") == [line for verse in verses for line in (*verse, *refrain)]
+
+
 @pytest.mark.parametrize(
     "said",
     [
