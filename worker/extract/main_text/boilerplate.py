@@ -19,6 +19,7 @@ from worker.extract.main_text.phrases import (
     is_block_heading,
     is_credit,
     is_cross_link,
+    is_date_line,
     is_prompt,
     is_shortcode,
     strip_age,
@@ -114,6 +115,8 @@ _RESTATED_SHARE, _MIN_RESTATING_CHARS = 0.7, 1_000
 # page about links. Applied from _MIN_MATCHES matches on. Chosen; docs/extract.md has the result as a whole.
 _MAX_RULE_SHARE = 0.3
 _MIN_MATCHES = 3
+# In characters; shorter blocks above and below the text can be labels. Chosen.
+_MIN_TEXT_CHARS = 60
 # In characters; longer blocks are no headlines. Chosen, not measured.
 _MAX_HEADLINE_CHARS = 160
 _SENTENCE_END = re.compile(r"[.!?…。！？।]\W{0,3}$")
@@ -141,6 +144,8 @@ def drop_boilerplate(
         reasons = ["" if each == reason else each for each in reasons]
     for index in _dated_headlines(blocks):
         reasons[index] = "is a headline of another article, with its age"
+    for index in _lines_around_text(blocks, reasons):
+        reasons[index] = reasons[index] or "is a date or a label beside the text"
     for index in _restated_articles(blocks):
         reasons[index] = "holds the article once more"
     for index in _repeated_blocks(blocks):
@@ -168,6 +173,23 @@ def _dated_headlines(blocks: Sequence[ArticleBlock]) -> range:
     first = ages[-1] if strip_age(blocks[ages[-1]].text) else max(begin, ages[-1] - 1)
     is_headed = first > begin and blocks[first - 1].kind == "heading"
     return range(first - is_headed, len(blocks))
+
+
+def _lines_around_text(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) -> Iterator[int]:
+    """Yield the indexes of dates above and below the text, and of short lines at its end below a dropped heading."""
+    long = [index for index, block in enumerate(blocks) if len(block.text) >= _MIN_TEXT_CHARS]
+    if not long:
+        return
+    # The lead may stand above the date.
+    above, below = range(long[:2][-1]), range(long[-1] + 1, len(blocks))
+    yield from (index for index in above if is_date_line(blocks[index].text))
+    yield from (index for index in below if is_date_line(blocks[index].text, has_label=False))
+    end = len(blocks)
+    while end > below.start and not _SENTENCE_END.search(blocks[end - 1].text):
+        end -= 1
+    heading = next((index for index in range(end, len(blocks)) if reasons[index] == _SHAPE_REASONS[0]), len(blocks))
+    if sum(len(block.text) for block in blocks[heading:]) <= _MAX_RULE_SHARE * sum(len(block.text) for block in blocks):
+        yield from range(heading + 1, len(blocks))
 
 
 def _overused_reasons(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) -> list[str]:

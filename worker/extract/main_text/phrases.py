@@ -7,10 +7,11 @@ such text is recognised by structure, and by counting what a host repeats (`boil
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from worker.charset.characters import count_words, fold
+from worker.dates.day_forms import find_day
 
 # fmt: off
 _BLOCK_HEADINGS = (
@@ -68,7 +69,26 @@ _COMMENT_HEADINGS = frozenset(map(fold, (
     "Các bình luận", "Tất cả bình luận", "Ý kiến bạn đọc", "Ý kiến của bạn", "Ý kiến của bạn đọc", "Ý kiến độc giả",
     "Ý kiến người đọc", "Gửi ý kiến", "Phản hồi của bạn đọc", "Comments", "Reader comments", "Readers' comments",
     "Leave a comment", "Leave a reply", "Join the conversation",
+    # German, Dutch, Scandinavian, Finnish
+    "Kommentare", "Leserkommentare", "Kommentar schreiben", "Kommentar verfassen", "Diskutieren Sie mit", "Reacties",
+    "Kommentarer", "Skriv en kommentar", "Kommentit",
+    # French, Spanish, Portuguese, Italian, Romanian
+    "Commentaires", "Vos commentaires", "Vos réactions", "Laisser un commentaire", "Comentarios", "Deja un comentario",
+    "Comentários", "Deixe um comentário", "Deixe seu comentário", "Commenti", "Lascia un commento", "Comentarii",
+    # Polish, Czech, Hungarian, Russian, Ukrainian, Bulgarian, Greek, Turkish, Indonesian
+    "Komentarze", "Wybrane komentarze", "Komentarzy", "Dodaj komentarz", "Komentáře", "Diskuze", "Diskuse",
+    "Hozzászólások", "Комментарии", "Комментариев", "Комментарии читателей", "Добавить комментарий",
+    "Оставить комментарий", "Коментарі", "Додати коментар", "Коментари", "Σχόλια", "Yorumlar", "Yorum yaz", "Komentar",
+    # Chinese, Japanese, Korean, Thai, Arabic, Hindi, Bengali
+    "网友评论", "发表评论", "最新评论", "热门评论", "我要评论", "網友評論", "發表評論", "新聞討論", "コメント", "댓글",
+    "ความคิดเห็น", "แสดงความคิดเห็น", "التعليقات", "تعليقات", "أضف تعليقا", "टिप्पणियां", "टिप्पणियाँ", "মন্তব্য", "মন্তব্যসমূহ",
 )))
+# Each heading contains one of these.
+_COMMENT_HINTS = (
+    "comment", "bình luận", "ý kiến", "phản hồi", "reply", "conversation", "komment", "koment", "коммент", "комент",
+    "coment", "diskut", "diskuz", "diskus", "reactie", "réaction", "hozzászól", "σχόλι", "yorum", "评论", "評論",
+    "討論", "コメント", "댓글", "ความคิดเห็น", "تعليق", "टिप्पण", "মন্তব্য",
+)
 # fmt: on
 _SURROUNDING_COUNT = re.compile(r"^[\d.,]{1,12}\s{1,5}(?=\D)|\s{0,5}[(:\[]?\s{0,5}[\d.,]{1,12}\s{0,5}[)\]]?$")
 _TRAILING_COUNT = re.compile(r"\s{0,5}\([\d.,]{0,12}\).*$")
@@ -98,6 +118,8 @@ _PROMPT = re.compile(
 # Sentences can begin with the same words, so such a line is a prompt only if it is short or has no full stop.
 _PROMPT_UNLESS_SENTENCE = re.compile(
     r"(?:đăng (?:nhập|ký) (?:ngay|kênh|tài khoản|theo dõi|nhận|để|hoặc|/).{0,40}|"
+    r"(?:trở lại|quay lại|quay về|trở về) (?:chủ đề|chuyên mục|trang chủ|trang trước|danh sách|đầu trang)\b.{0,40}|"
+    r"(?:back|return) to (?:top|home|index|list|overview|main page|all \w+|section)\b.{0,40}|"
     r"bản quyền (?:thuộc|©|\d{4}|bài viết|nội dung|website).{0,120}|subscribe to .{0,80}|click here.{0,60}|"
     r"follow us.{0,60}|share (?:on|this|via).{0,40})",
     re.IGNORECASE,
@@ -135,6 +157,11 @@ _DATE_OR_MARK = re.compile(
     r"[\W_]*|(?=.*\d(?:[-/:年월]|\.\d\d?\.))(?:[\W\d_年月日時时分秒년월일시분]|(?<=[\d ])[ap]m\b)*", re.IGNORECASE
 )
 _DIGIT = re.compile(r"\d")
+# A line with the day of publication: up to three words before it, a time and a zone after it. Chosen.
+_MAX_DATE_LINE_CHARS = 80
+_LABEL = re.compile(r"[\W_]*(?:[^\W\d_]+[\W_]*){0,3}")
+_MARKS = re.compile(r"[\W_]*")
+_CLOCK = re.compile(r"(?![\W_]*[-–—:,]$)(?:[\W\d_]|(?<![^\W\d_])[^\W\d_]{1,4}(?![^\W\d_]))*")
 
 
 def strip_age(line: str) -> str | None:
@@ -152,28 +179,28 @@ def count_dated_chars(piece: str) -> int:
     return len(flat) if _DIGIT.search(flat) is not None and strip_age(flat) == "" else 0
 
 
+def is_date_line(line: str, *, has_label: bool = True) -> bool:
+    """Return whether a line is only a day, with a time after it, and perhaps a label or weekday before it."""
+    if len(line) > _MAX_DATE_LINE_CHARS or _DIGIT.search(line) is None or (day := find_day(line)) is None:
+        return False
+    before, after = line[: day.start], line[day.end :]
+    return (_LABEL if has_label else _MARKS).fullmatch(before) is not None and _CLOCK.fullmatch(after) is not None
+
+
 def is_block_heading(line: str) -> bool:
     """Return whether a line is the heading of a block of links, comments or advertising."""
     return len(line) < 80 and fold(_TRAILING_COUNT.sub("", line)) in _FOLDED_BLOCK_HEADINGS
 
 
-def mentions_comments(text: str) -> bool:
-    """Return whether a text may contain a heading of readers' comments; a cheap test before `is_comment_heading`."""
+def comment_hints(text: str) -> Sequence[str]:
+    """Return which parts of headings of readers' comments a text contains; a cheap test before `is_comment_heading`."""
     lower = text.lower()
-    # Not a loop: this runs for every line of a page.
-    return (
-        "comment" in lower
-        or "bình luận" in lower
-        or "ý kiến" in lower
-        or "phản hồi" in lower
-        or "reply" in lower
-        or "conversation" in lower
-    )
+    return [hint for hint in _COMMENT_HINTS if hint in lower]
 
 
 def is_comment_heading(line: str) -> bool:
     """Return whether a line is the heading of the readers' comments, after which no article continues."""
-    if len(line) >= 80 or not mentions_comments(line):
+    if len(line) >= 80 or not comment_hints(line):
         return False
     return any(
         fold(form) in _COMMENT_HEADINGS for form in (_TRAILING_COUNT.sub("", line), _SURROUNDING_COUNT.sub("", line))

@@ -11,7 +11,7 @@ from lxml.etree import strip_elements
 from lxml.html import HtmlElement
 
 from worker.extract.explain import NON_TEXT_TAGS, RemovalBudget, count_running_text, make_plain_div, sentence_of
-from worker.extract.main_text.phrases import count_dated_chars, is_comment_heading, mentions_comments
+from worker.extract.main_text.phrases import comment_hints, count_dated_chars, is_comment_heading
 from worker.extract.main_text.text_blocks import (
     MAX_BOX_LEVELS,
     OwnPlaces,
@@ -154,11 +154,10 @@ def remove_comments(
 def _comment_headings(body: HtmlElement, density: TextDensity) -> Iterator[HtmlElement]:
     short = {element for element, chars in density.chars.items() if chars <= _MAX_COMMENT_HEADING_CHARS}
     # The phrase is in the element's own text; a count beside it may be in an element of its own.
-    if not mentions_comments("\n".join([element.text or "" for element in short])):
-        return
-    for element in body.iter(*_COMMENT_HEADING_TAGS):
-        own = element.text if element in short else None
-        if own and mentions_comments(own) and is_comment_heading(element.text_content().strip()):
+    hints = comment_hints("\n".join([element.text or "" for element in short]))
+    for element in body.iter(*_COMMENT_HEADING_TAGS) if hints else ():
+        own = (element.text or "").lower() if element in short else ""
+        if any(hint in own for hint in hints) and is_comment_heading(element.text_content().strip()):
             yield element
 
 

@@ -12,7 +12,23 @@ COMMENT = "Bài viết rất đúng, mong tòa soạn tiếp tục theo dõi chu
 
 @pytest.mark.parametrize(
     "heading",
-    ["Ý kiến bạn đọc", "Bình luận (12)", "Bình luận 12", "12 bình luận", "Ý kiến độc giả (3)", "BÌNH LUẬN", "Comments"],
+    [
+        "Ý kiến bạn đọc",
+        "Bình luận (12)",
+        "Bình luận 12",
+        "12 bình luận",
+        "Ý kiến độc giả (3)",
+        "BÌNH LUẬN",
+        "Comments",
+        "Komentarze (8)",
+        "Комментарии: 3",
+        "Kommentare",
+        "8 commentaires",
+        "Comentários",
+        "网友评论 (21)",
+        "댓글 5",
+        "التعليقات",
+    ],
 )
 @pytest.mark.parametrize(
     "box",
@@ -50,6 +66,19 @@ def test_a_heading_inside_the_text_removes_no_text() -> None:
     assert all(paragraph in text for paragraph in PARAGRAPHS)
 
 
-@pytest.mark.parametrize("line", ["Bình luận viên", "Ý kiến", "Bình luận về dự thảo", "12", "Năm 2024 bình luận"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Kommentar",
+        "评论",
+        "Réaction en chaîne",
+        "Комментарий эксперта",
+        "Bình luận viên",
+        "Ý kiến",
+        "Bình luận về dự thảo",
+        "12",
+        "Năm 2024 bình luận",
+    ],
+)
 def test_other_headings_are_no_comment_headings(line: str) -> None:
     assert not is_comment_heading(line)

@@ -47,6 +47,58 @@ def test_sentences_that_begin_like_prompts_are_not_prompts(line: str) -> None:
     assert not is_prompt(line)
 
 
+_WIDGETS = (
+    "<div>CẢM NHẬN CỦA BẠN VỀ BÀI VIẾT NÀY <ul><li>Rất hay</li><li>Hữu ích</li><li>Cần bổ sung</li></ul></div>",
+    "<div><h3>Related topics</h3><p>River trade</p><p>Small loans</p></div>",
+    "<p><span>Trở lại chủ đề</span> <a href='/kinh-te/'>Kinh tế</a></p>",
+    "<p>Back to top</p>",
+)
+
+
+@pytest.mark.parametrize("widget", _WIDGETS)
+def test_buttons_and_links_back_below_the_text_are_dropped(widget: str) -> None:
+    body = article_body().replace(f"<p>{PARAGRAPHS[-1]}</p>", f"<p>{PARAGRAPHS[-1]}</p>{widget}")
+
+    assert read(news_page(body=body)).text == WHOLE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "05/03/2026 16:10 GMT+7", "Thứ Năm, ngày 5 tháng 3 năm 2026 | 16:10 (GMT+7)", "Posted on March 5, 2026",
+        "Wednesday, 5 March 2026, 10:15 am", "2026-03-05 16:10", "2026年3月5日 16:10", "El 5 de marzo de 2026",
+    ],
+)  # fmt: skip
+def test_the_day_of_publication_is_no_line_of_the_text(line: str) -> None:
+    text = [make_block("paragraph", paragraph) for paragraph in (LEAD, *PARAGRAPHS)]
+    date = make_block("paragraph", line)
+
+    for blocks in ([date, *text], [text[0], date, *text[1:]]):
+        assert drop_boilerplate(blocks, title=TITLE).blocks == tuple(text)
+    diary = [*text[:2], date, *text[2:]]
+    assert drop_boilerplate(diary, title=TITLE).blocks == tuple(diary)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Hồ sơ nhận đến hết ngày 5/3/2026", "Hạn cuối: 5/3/2026", "Bến Đò, 5/3/2026 -", "Ra đi ngày 5/3/2026.",
+        "Vé số 123456 trúng giải nhất ngày 5/3/2026", "Làng gốm từ năm 2026 vào mùa nước nổi",
+    ],
+)  # fmt: skip
+def test_a_line_that_says_more_than_a_day_is_kept(line: str) -> None:
+    blocks = [make_block("paragraph", each) for each in (LEAD, *PARAGRAPHS, line)]
+
+    assert drop_boilerplate(blocks, title=TITLE).blocks == tuple(blocks)
+
+
+def test_short_lines_at_the_end_are_kept_below_a_heading_of_the_article() -> None:
+    lines = ["Hai ký gạo nếp", "Một nắm lá dứa", "Nửa thìa muối"]
+    blocks = [make_block("paragraph", each) for each in (LEAD, *PARAGRAPHS, "Cần chuẩn bị", *lines)]
+
+    assert drop_boilerplate(blocks, title=TITLE).blocks == tuple(blocks)
+
+
 @pytest.mark.parametrize("sign", ["👉", "►", "▶", "»", "→", "☛", "-", "*", "•"])
 def test_a_paragraph_after_a_sign_is_kept(sign: str) -> None:
     line = f"{sign} Giai đoạn một kéo dài bốn mươi ngày, để ghe thuyền vẫn qua lại được."
