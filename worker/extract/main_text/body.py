@@ -5,6 +5,7 @@ Before, the tree is changed where trafilatura loses text: bare text becomes para
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
@@ -21,7 +22,7 @@ from trafilatura.xpaths import BODY_XPATH
 from worker.charset import decode
 from worker.charset.characters import count_words, fold
 from worker.extract.document import is_inline, open_document, prefilter_markup
-from worker.extract.explain import NON_TEXT_TAGS, make_plain_div, remove_element
+from worker.extract.explain import MIN_SENTENCE_CHARS, NON_TEXT_TAGS, make_plain_div, remove_element
 from worker.extract.json_ld import markup_in_scripts
 from worker.extract.main_text.text_blocks import (
     ArticleBlock,
@@ -44,6 +45,8 @@ _RETRY_SHARE = 0.6
 _FALLBACK_SHARE = 0.25
 # That cell must hold this share of the outermost table's text: short lines beside it can be a table of the article.
 _LAYOUT_SHARE = 0.7
+# In characters; a cell with so much running text is no cell of data. Chosen.
+_MIN_PROSE_OF_LAYOUT = 600
 _BOX_TAGS = ("div", "section", "figure", "aside", "img", "ins")
 # Trafilatura discards these elements with everything in them.
 _DISCARDED_TAGS = frozenset(
@@ -84,10 +87,10 @@ def extract_body(tree: HtmlElement, density: TextDensity, blocks: Sequence[TextB
     _remove_empty_boxes(container, density)
     _unwrap_discarded(container, weight)
     _unwrap_lists_in_cells(container)
-    _wrap_bare_text(container, density)
     inside = [block for block in blocks if _is_text_in(block, container)]
-    _mark_article_body(tree, container, density, inside)
     prose = sum(block.chars - block.linked for block in inside)
+    _wrap_bare_text(container, density, prose=prose)
+    _mark_article_body(tree, container, density, inside)
     best = _run_trafilatura(tree, fast=True)
     if total_chars(best) < _RETRY_SHARE * prose and container is not body:
         best = max(best, _run_trafilatura(_page_with_only(container), fast=True), key=total_chars)
@@ -107,7 +110,13 @@ def _unwrap_layout_tables(body: HtmlElement, blocks: Sequence[TextBlock], weight
     cells = {cell for part in own for cell in (part, *part.iterancestors("td")) if cell.tag == "td"}
     heavy = (each for each in cells if weight.get(each, 0) + own.get(each, 0) > _CONTAINER_SHARE * weight.get(body, 0))
     around = [(cell, list(cell.iterancestors("table"))) for cell in heavy]
-    layouts = [tables[0] for cell, tables in around if tables and _size(cell) > _LAYOUT_SHARE * _size(tables[-1])]
+    layouts = {tables[0] for cell, tables in around if tables and _size(cell) > _LAYOUT_SHARE * _size(tables[-1])}
+    held: Counter[HtmlElement] = Counter()
+    for part, chars in own.items():
+        if (cell := part if part.tag == "td" else next(part.iterancestors("td"), None)) is not None:
+            held[cell] += chars
+    prosaic = (cell for cell, chars in held.items() if chars >= _MIN_PROSE_OF_LAYOUT)
+    layouts.update(table for cell in prosaic for table in cell.iterancestors("table"))
     parts = list(body.iter("tbody", "tr", "td")) if layouts else []
     inside = [part for part in parts if next(part.iterancestors("table"), None) in layouts]
     for part in (*layouts, *inside):
@@ -218,19 +227,21 @@ def _unwrap_lists_in_cells(container: HtmlElement) -> None:
             part.tag = "div" if part.tag in {"ul", "ol", "dl"} else "p"
 
 
-def _wrap_bare_text(container: HtmlElement, density: TextDensity) -> None:
-    """Turn each run of text beside blocks or line breaks into paragraphs: trafilatura loses or joins some of it.
+def _wrap_bare_text(container: HtmlElement, density: TextDensity, *, prose: int) -> None:
+    """Turn each run of text beside blocks into a paragraph: trafilatura loses some text that follows a block.
 
-    Boxes of text between such runs become paragraphs, too.
+    Boxes of text between such runs become paragraphs, too, and so do the lines of a box that holds much of the `prose`
+    in the container, divided by line breaks alone.
     """
-    _unwrap_around_breaks(container)
     boxes = (box for box in container.iter(*_BARE_TEXT_TAGS) if density.own.get(box, 0) >= _MIN_BARE_TEXT_CHARS)
     for box in list(boxes):
+        is_divided = density.own[box] >= _ARTICLE_SHARE * prose and _unwrap_around_breaks(box)
         blocks = [child for child in box if not _is_inline_run(child)]
-        wrapped = [
-            _wrap_run(box, before) for before in ((None, *blocks) if blocks or box.find("br") is not None else ())
-        ]
-        for block in blocks if any(wrapped) else ():
+        wrapped = [_wrap_run(box, before) for before in ((None, *blocks) if blocks or is_divided else ())]
+        # Trafilatura leaves out boxes of text beside paragraphs: a lead.
+        beside = box.itersiblings(preceding=True) if is_divided and box is not container else ()
+        running = [each for each in beside if density.own.get(each, 0) >= MIN_SENTENCE_CHARS]
+        for block in (*blocks, *running) if any(wrapped) else ():
             if (
                 block.tag in _PLAIN_TAGS
                 and all(map(_is_inline_run, block))
@@ -239,16 +250,17 @@ def _wrap_bare_text(container: HtmlElement, density: TextDensity) -> None:
                 block.tag = "p"
 
 
-def _unwrap_around_breaks(container: HtmlElement) -> None:
-    """Unwrap inline elements that hold line breaks: a `<font>` or `<b>` around a whole article."""
+def _unwrap_around_breaks(box: HtmlElement) -> bool:
+    """Unwrap inline elements around line breaks (`<b>` around all text); return whether breaks divide the box."""
     around: set[HtmlElement] = set()
-    for line_break in container.iter("br"):
-        inline = takewhile(lambda each: is_inline(each) and each is not container, line_break.iterancestors())
+    for line_break in box.iter("br"):
+        inline = takewhile(lambda each: is_inline(each) and each is not box, line_break.iterancestors())
         around.update(takewhile(lambda each: each not in around, inline))
     # Outer ones first, so that nothing is moved twice.
-    for part in [each for each in container.iter("*") if each in around] if around else ():
+    for part in [each for each in box.iter("*") if each in around] if around else ():
         if part.tag != "a":
             part.drop_tag()
+    return box.find("br") is not None
 
 
 def _is_inline_run(element: HtmlElement) -> bool:

@@ -295,6 +295,17 @@ _TEASERS = [
 ]
 
 
+@pytest.mark.parametrize("inside", ["<p>{}</p>", "<div>{}</div>", "{}<br><br>"])
+def test_a_long_text_in_a_cell_is_no_row_whatever_is_in_the_cells_beside_it(inside: str) -> None:
+    lines = [f"Mục {place}: {paragraph}" for place in range(2) for paragraph in (LEAD, *PARAGRAPHS)]
+    beside = "".join(f"<p>Ghi chú {place}. {PARAGRAPHS[place % 4][:70]}</p>" for place in range(4))
+    cells = f"<td>{''.join(map(inside.format, lines))}</td><td>{beside}</td>"
+
+    text = read(news_page(body=f"<h1>{TITLE}</h1><table><tr>{cells}</tr></table>")).text
+
+    assert [line for line in lines if line not in text.split("\n")] == []
+
+
 @pytest.mark.parametrize(
     "teaser",
     [
