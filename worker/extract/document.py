@@ -7,7 +7,7 @@ page's length, so a hostile page cannot stall it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
 from typing import cast
@@ -184,15 +184,16 @@ def open_document(page: Page) -> Document:
     decoded = decode(strip_scripts(page.body), page.content_type)
     markup = prefilter_markup(clean_references(decoded.text)).encode()
     tree = _parse(markup)
+    json_ld, declared, title = _read_head(tree)
     return Document(
         url=page.final_url,
         tree=tree,
         markup=markup,
-        json_ld=read_json_ld(_json_ld(tree)),
+        json_ld=read_json_ld(json_ld),
         headers=page.headers,
-        meta=_metas(tree),
-        links=_links(tree),
-        title_tag=clean_line((tree.findtext(".//title") or "")[:_MAX_META_ELEMENTS]),
+        meta=_metas(declared),
+        links=_links(declared),
+        title_tag=clean_line(title[:_MAX_META_ELEMENTS]),
         charset=f"{decoded.charset}, by {decoded.chosen_by}",
         body=page.body,
     )
@@ -209,26 +210,30 @@ def _parse(markup: bytes) -> HtmlElement:
     if len(markup) > _TAG_CHARS * _MAX_TAGS and (tags := markup.count(b"<")) > _MAX_TAGS:
         raise ExtractError(f"no news page: it has {tags} tags, at most {_MAX_TAGS} are read", reason="size")
     try:
-        tree = lxml.html.document_fromstring(markup, parser=_PARSER)
+        return lxml.html.document_fromstring(markup, parser=_PARSER)
     except (ParserError, XMLSyntaxError) as error:
         raise ExtractError(f"the page cannot be parsed: {error}", reason="not-html") from error
-    return tree
 
 
-def _json_ld(tree: HtmlElement) -> list[str]:
-    scripts = [script.text or "" for script in tree.iter("script") if _JSON_LD_TYPE.search(script.get("type") or "")]
+def _read_head(tree: HtmlElement) -> tuple[list[str], list[dict[str, str]], str]:
+    """Return a page's JSON-LD, the attributes of its `meta` and `link` elements, and its title.
+
+    All in one walk: each goes through the whole page, also where the head has all that it looks for.
+    """
+    found: dict[object, list[HtmlElement]] = {"script": [], "meta": [], "title": []}
+    for element in tree.iter("script", "meta", "link", "title"):
+        found["meta" if (tag := element.tag) == "link" else tag].append(element)
+    declared = [dict(element.items()) for element in found["meta"][:_MAX_META_ELEMENTS]]
+    json_ld = [script.text or "" for script in found["script"] if _JSON_LD_TYPE.search(script.get("type") or "")]
     # Some content management systems write JSON-LD into a meta element.
-    metas = (
-        meta for meta in islice(tree.iter("meta"), _MAX_META_ELEMENTS) if _JSON_LD_TYPE.search(meta.get("name") or "")
-    )
-    return [*scripts, *(meta.get("content") or "" for meta in metas)]
+    json_ld += [said.get("content", "") for said in declared if _JSON_LD_TYPE.search(said.get("name", ""))]
+    return json_ld, declared, next((title.text or "" for title in found["title"]), "")
 
 
-def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
+def _metas(declared: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     # In microdata, `link` elements can carry values as well.
-    for element in islice(tree.iter("meta", "link"), _MAX_META_ELEMENTS):
-        said = dict(element.items())
+    for said in declared:
         content = clean_line(said.get("content") or said.get("value") or "")
         for attribute in ("name", "property", "itemprop", "http-equiv") if content else ():
             if name := said.get(attribute, "").strip().lower():
@@ -236,18 +241,16 @@ def _metas(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
     return {name: tuple(values) for name, values in found.items()}
 
 
-def _links(tree: HtmlElement) -> dict[str, tuple[str, ...]]:
+def _links(declared: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for element in islice(tree.iter("link"), _MAX_META_ELEMENTS):
-        for rel in (element.get("rel") or "").lower().split():
-            found.setdefault(rel, []).append((element.get("href") or "").strip())
+    for said in declared:
+        for rel in said.get("rel", "").lower().split():
+            found.setdefault(rel, []).append(said.get("href", "").strip())
     return {rel: tuple(filter(None, targets)) for rel, targets in found.items()}
 
 
 # What the markup says of the article besides its text. It is read before later steps remove parts of the tree.
-
-
-# Bound the work on a hostile page, in elements and characters. Chosen, not measured.
+# The numbers bound the work on a hostile page, in elements and characters. Chosen, not measured.
 _MAX_MARKED = 60
 _MAX_MARKED_CHARS = 1_000
 _MAX_CAPTIONS = 20
@@ -343,10 +346,7 @@ def is_inline(element: HtmlElement) -> bool:
     return element.tag in INLINE_TAGS
 
 
-# Parses the dates of one page in the page's time zone, language and order of day and month.
-#
-# The parsing itself is in `worker.dates`.
-
+# Parses the dates of one page in the page's time zone, language and order of day and month, by `worker.dates`.
 
 _MACHINE_READABLE = ("content", "datetime", "title", "data-datetime", "data-timestamp", "data-time")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 
 from worker.charset import strip_tags
 from worker.charset.characters import clean_line, fold
@@ -37,6 +37,8 @@ _MAX_HEADINGS = 20
 # Quân khu 2`, `Guardian` of `The Guardian`. Chosen, not measured.
 _MIN_NAME_SHARE = 0.6
 
+_CharPairs = frozenset[tuple[str, str]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Title:
@@ -56,9 +58,9 @@ def find_title(document: Document, *, feed_title: str | None = None) -> Title:
     A page gives its title in up to five places. A heading counts only if it resembles one of the others: pages also
     have headings that are not their article's (`Mobile`, the name of the newspaper).
     """
-    said = _declared_titles(document)
-    heading = _article_heading(document, said)
-    order = [said.json_ld, heading, said.open_graph, said.other_meta, said.title_tag, _first_heading(document)]
+    said, headings = _declared_titles(document), list(_headings(document))
+    heading, first = _article_heading(document, said, headings), Title(text=next(iter(headings), ""), origin="h1")
+    order = [said.json_ld, heading, said.open_graph, said.other_meta, said.title_tag, first]
     best = (
         _wording_for_readers(said, heading)
         or next(filter(None, order), None)
@@ -128,9 +130,9 @@ def _is_followed_by_name(title: str, wording: str) -> bool:
     return title.startswith(wording) and _SEPARATOR.match(title, len(wording)) is not None
 
 
-def _article_heading(document: Document, said: _DeclaredTitles) -> Title:
-    """Return the heading most similar to the declared titles, else a single heading that is long enough."""
-    headings, origin = list(_headings(document)), "h1"
+def _article_heading(document: Document, said: _DeclaredTitles, headings: Sequence[str]) -> Title:
+    """Return the main heading most similar to the declared titles, else a single one that is long enough."""
+    origin = "h1"
     if not headings and (declared := clean_line(document.meta_value("headline")[:_MAX_RAW_TITLE_CHARS])):
         headings, origin = [declared], "meta"
     others = [
@@ -151,23 +153,18 @@ def _article_heading(document: Document, said: _DeclaredTitles) -> Title:
     return Title(text=best, origin=origin)
 
 
-def _is_title_in(heading: frozenset[str], other: frozenset[str]) -> bool:
+def _is_title_in(heading: _CharPairs, other: _CharPairs) -> bool:
     """Return whether a heading is a declared title: similar, and not only the part with the site's name."""
     return _similarity(heading, other) >= _SAME_TITLE_SHARE and len(heading & other) >= _MIN_SHARED_PAIRS * len(other)
 
 
-def _first_heading(document: Document) -> Title:
-    return Title(text=next(_headings(document), ""), origin="h1")
-
-
-def _similarity(one: frozenset[str], other: frozenset[str]) -> float:
+def _similarity(one: _CharPairs, other: _CharPairs) -> float:
     """Return the share of the shorter title's character pairs that the longer one has; works for every script."""
     return len(one & other) / max(1, min(len(one), len(other)))
 
 
-def _char_pairs(title: str) -> frozenset[str]:
-    text = fold(title)
-    return frozenset(text[place : place + 2] for place in range(len(text) - 1))
+def _char_pairs(title: str) -> _CharPairs:
+    return frozenset(pairwise(fold(title)))
 
 
 def _headings(document: Document, rank: str = "h1") -> Iterator[str]:

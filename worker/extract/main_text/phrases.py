@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from worker.charset.characters import count_words, fold
+from worker.charset.characters import count_words, flat_length, fold, one_line
 from worker.dates.day_forms import find_day
 
 # fmt: off
@@ -152,10 +152,11 @@ _AGO = re.compile(
     re.IGNORECASE,
 )
 
-# `2026-11-30 08:05`, `30.11.`, `(2026年11月30日 08时05分)`, `12/3/26 8:05 PM`, ` | `.
-_DATE_OR_MARK = re.compile(
-    r"[\W_]*|(?=.*\d(?:[-/:年월]|\.\d\d?\.))(?:[\W\d_年月日時时分秒년월일시분]|(?<=[\d ])[ap]m\b)*", re.IGNORECASE
+# `2026-11-30 08:05`, `30.11.`, `(2026年11月30日 08时05分)`, `12/3/26 8:05 PM`.
+_DATE = re.compile(
+    r"(?=.*\d(?:[-/:年월]|\.\d\d?\.))(?:[\W\d_年月日時时分秒년월일시분]|(?<=[\d ])[ap]m\b)*", re.IGNORECASE
 )
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _DIGIT = re.compile(r"\d")
 # A line with the day of publication: up to three words before it, a time and a zone after it. Chosen.
 _MAX_DATE_LINE_CHARS = 80
@@ -172,11 +173,11 @@ def strip_age(line: str) -> str | None:
 
 def count_dated_chars(piece: str) -> int:
     """Return the length of a piece of text that is a date in figures, an age ("3 hours ago") or a mark; else 0."""
-    flat = " ".join(piece.split())
-    if _DATE_OR_MARK.fullmatch(flat) is not None:
-        return len(flat)
-    # Every age has a number.
-    return len(flat) if _DIGIT.search(flat) is not None and strip_age(flat) == "" else 0
+    # Every date and every age has a number.
+    if _DIGIT.search(piece) is None:
+        return flat_length(piece) if _LETTER_OR_DIGIT.search(piece) is None else 0
+    flat = one_line(piece)
+    return len(flat) if _DATE.fullmatch(flat) is not None or strip_age(flat) == "" else 0
 
 
 def is_date_line(line: str, *, has_label: bool = True) -> bool:

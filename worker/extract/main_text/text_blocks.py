@@ -282,18 +282,18 @@ def _names_boilerplate(box: HtmlElement) -> bool:
 
 def weigh_elements(body: HtmlElement, blocks: Sequence[TextBlock]) -> dict[HtmlElement, int]:
     """Return how much unlinked running text each element holds; each block counts for its weight."""
-    weight: dict[HtmlElement, int] = defaultdict(int)
+    # Most blocks have their parent in common: the way up from it is gone once for all of them.
+    beside: dict[HtmlElement | None, int] = defaultdict(int)
     for block in blocks:
-        for ancestor in _ancestors_up_to(block.element, body) if block.weight > 0 else ():
-            weight[ancestor] += block.weight
+        if (own := block.weight) > 0:
+            beside[block.element.getparent()] += own
+    weight: dict[HtmlElement, int] = defaultdict(int)
+    for parent, total in beside.items():
+        box = parent
+        while box is not None:
+            weight[box] += total
+            box = None if box is body else box.getparent()
     return weight
-
-
-def _ancestors_up_to(element: HtmlElement, top: HtmlElement) -> Iterator[HtmlElement]:
-    for ancestor in element.iterancestors():
-        yield ancestor
-        if ancestor is top:
-            return
 
 
 def find_container(body: HtmlElement, weight: Mapping[HtmlElement, int], *, share: float) -> HtmlElement:
