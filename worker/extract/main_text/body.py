@@ -201,14 +201,18 @@ def _wrap_children(body: HtmlElement) -> HtmlElement:
 
 def _remove_empty_boxes(container: HtmlElement, density: TextDensity) -> None:
     """Remove boxes without text: pictures, advertising frames, boxes that earlier steps emptied."""
+    removed: set[HtmlElement | None] = set()
     for box in list(container.iter(*_BOX_TAGS)):
         if box in density.chars or box is container:
             continue
-        if box.tag in {"img", "ins"} or not (box.tail or "").strip():
+        if box.getparent() in removed:
+            pass
+        elif box.tag in {"img", "ins"} or not (box.tail or "").strip():
             remove_element(box)
         else:  # an empty block between texts is a border
             del box[:]
             box.tag, box.text = "br", None
+        removed.add(box)
 
 
 def _unwrap_discarded(container: HtmlElement, weight: Mapping[HtmlElement, int]) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from lxml.html import HtmlElement
 
-from worker.charset.characters import count_words, fold
+from worker.charset.characters import fold
 from worker.errors import ExtractError, SourceError
 from worker.extract.document import INLINE_TAGS, Document
 from worker.extract.main_text.phrases import ends_sentence, headline_words, repeats_headline
@@ -63,7 +63,7 @@ def measure_card_layout(own: Iterable[TextBlock], cards: frozenset[HtmlElement])
     sibling_words: Counter[HtmlElement | None] = Counter()
     sibling_paragraphs: Counter[HtmlElement | None] = Counter()
     for block in own:
-        parent, words = block.element.getparent(), count_words(block.text)
+        parent, words = block.element.getparent(), block.words
         sibling_words[parent] += words
         if _is_in(block.element, cards):
             words_in_cards += words
@@ -223,8 +223,8 @@ def has_headlined_text(
 
 
 def _is_running_text(run: Sequence[TextBlock], shares: TextShares) -> bool:
-    words = sum(count_words(block.text) for block in run)
-    in_sentences = sum(count_words(block.text) for block in run if ends_sentence(block.text))
+    words = sum(block.words for block in run)
+    in_sentences = sum(block.words for block in run if ends_sentence(block.text))
     is_long = words >= _MIN_RUN_WORDS and in_sentences >= _MIN_IN_SENTENCES * words
     return is_long and sum(block.chars for block in run) >= _MIN_SHARE_OF_PROSE * shares.prose
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from worker.charset.characters import count_words, flat_length, fold, one_line
+from worker.charset.characters import count_spaceless, count_words, flat_length, fold, one_line
 from worker.dates.day_forms import find_day
 
 # fmt: off
@@ -277,8 +277,10 @@ def ends_sentence(line: str) -> bool:
 
 def _words_in(text: str) -> Iterator[str]:
     """Yield the folded words of a text; in scripts without blanks every two letters."""
-    for token in fold(text).split():
-        if count_words(token) > 1:
+    folded = fold(text)
+    is_spaceless = count_spaceless(folded)[0] > 0
+    for token in folded.split():
+        if is_spaceless and count_words(token) > 1:
             yield from map("".join, pairwise(token))
         else:
             yield token

@@ -72,7 +72,7 @@ def _remove_named_comments(
     first = _boxes_above_text(tree, frozenset(boxes))
     held = sum(map(count_running_text, first))
     kept = []
-    if held > _MAX_FIRST_COMMENTS_SHARE * budget.total:
+    if held and held > _MAX_FIRST_COMMENTS_SHARE * budget.total:
         budget.keep(held, why)
         inside = {each for box in first for each in box.iter("*")}
         kept = [box for box in boxes if box in inside]

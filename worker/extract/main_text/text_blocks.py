@@ -16,7 +16,7 @@ from typing import cast
 from lxml.etree import _Element
 from lxml.html import HtmlElement
 
-from worker.charset.characters import clean_line, flat_length, fold
+from worker.charset.characters import clean_line, count_words, flat_length, fold
 from worker.extract.document import INLINE_TAGS
 from worker.extract.explain import MIN_SENTENCE_CHARS
 from worker.models.base import dataclass
@@ -98,10 +98,10 @@ def sum_beside_links(box: HtmlElement, count: Callable[[str], int], known: dict[
         if part in known:
             total += known[part]
             continue
-        total += count(part.text) if part.text and part.tag != "a" else 0
+        total += count(text) if (text := part.text) and part.tag != "a" else 0
         for child in part.iterchildren("*"):
             left.append(child)
-            total += count(child.tail) if child.tail else 0
+            total += count(tail) if (tail := child.tail) else 0
     known[box] = total
     return total
 
@@ -153,6 +153,11 @@ class TextBlock:
         return clean_line("".join(self._pieces()))
 
     @cached_property
+    def words(self) -> int:
+        """How many words the text has."""
+        return count_words(self.text)
+
+    @cached_property
     def key(self) -> str:
         """The beginning of the text, folded: blocks with the same key repeat each other."""
         begin = ""
@@ -200,14 +205,9 @@ class TextShares:
 
 def find_text_blocks(density: TextDensity) -> list[TextBlock]:
     """Return the blocks of running text, in page order."""
-    long = {
-        element: own for element, own in density.own.items() if own >= _MIN_BLOCK_CHARS and element.tag in _BLOCK_TAGS
-    }
-    return [
-        TextBlock(element, long[element], density.own_linked.get(element, 0), _is_inside_link(element))
-        for element in density.elements
-        if element in long
-    ]
+    own = density.own
+    long = (each for each in density.elements if own.get(each, 0) >= _MIN_BLOCK_CHARS and each.tag in _BLOCK_TAGS)
+    return [TextBlock(each, own[each], density.own_linked.get(each, 0), _is_inside_link(each)) for each in long]
 
 
 def _is_inside_link(element: HtmlElement) -> bool:
@@ -315,7 +315,6 @@ def _heaviest(element: HtmlElement, weight: Mapping[HtmlElement, int]) -> HtmlEl
 
 # Blocks of the extracted text, read from trafilatura's result tree.
 
-
 _BLOCK_KINDS = {
     "p": "paragraph",
     "head": "heading",
@@ -368,9 +367,8 @@ def _split_pieces(element: _Element, kind: str, *, depth: int) -> Iterator[tuple
         elif tag == "lb":
             pieces.append(" ")
         else:
-            *blocks, (_, last) = (
-                _split_pieces(child, kind, depth=depth + 1) if depth < _MAX_DEPTH else [(kind, _flat_text(child))]
-            )
+            is_deep = depth >= _MAX_DEPTH
+            *blocks, (_, last) = [(kind, _flat_text(child))] if is_deep else _split_pieces(child, kind, depth=depth + 1)
             if blocks:
                 (_, first), *rest = blocks
                 yield kind, "".join((*pieces, first))
