@@ -137,13 +137,14 @@ def _isolate(tree: HtmlElement, container: HtmlElement) -> None:
 
 
 def _without_repeats(blocks: Sequence[TextBlock]) -> list[TextBlock]:
-    """Return the blocks without repeats of an earlier one.
+    """Return the blocks that have weight, without repeats of an earlier one.
 
     Some pages hold their article twice, for large screens and for small ones; only the first copy counts.
     """
     first: dict[str, TextBlock] = {}
     for block in blocks:
-        first.setdefault(block.key, block)
+        if block.weight > 0:
+            first.setdefault(block.key, block)
     return list(first.values())
 
 

@@ -211,6 +211,16 @@ def test_the_trace_says_what_was_kept_and_why() -> None:
     assert kept == ["kept although it is a control or a player"]
 
 
+def test_paragraphs_that_links_above_repeat_are_the_text_all_the_same() -> None:
+    links = "".join(f"<li><a href='#doan-{place}'>{text}</a></li>" for place, text in enumerate((LEAD, *PARAGRAPHS)))
+    about = "Tòa soạn ở số bảy phố Hàng Mẫu, tiếp bạn đọc vào các buổi sáng trong tuần, trừ ngày lễ và chủ nhật."
+    body_ = f"<div><ul>{links}</ul></div><main><article>{INSIDE}</article></main><div><p>{about}</p></div>"
+
+    extracted = read(news_page(body=body_), rules=RULES)
+
+    assert (extracted.text.splitlines(), extracted.fallbacks) == ([LEAD, *PARAGRAPHS], ())
+
+
 def test_the_library_runs_only_at_a_sign_of_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(_: Page) -> list[ArticleBlock]:
         raise AssertionError("the library was asked")
