@@ -175,7 +175,8 @@ def _candidate_row(number: int, article: Article) -> dict[str, object]:
 
 def _article_row(number: int, article: Article) -> dict[str, object]:
     row: dict[str, object] = {column.name: getattr(article, column.name, None) for column in ARTICLES.columns}
-    return {**row, "id": number, "candidate_id": number, "authors": "[]", "rights": "{}", "notes": "[]", "revision": 1}
+    as_stored = {"authors": "[]", "rights": "{}", "notes": "[]", "tags": None, "fields_from": None, "revision": 1}
+    return {**row, **as_stored, "id": number, "candidate_id": number}
 
 
 def _write_keys(path: Path, keys: list[NDArray[np.int64]]) -> None:

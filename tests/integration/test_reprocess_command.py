@@ -292,7 +292,7 @@ def test_only_rejected_pages_are_extracted_again(tmp_path: Path) -> None:
     done = desk.run("reprocess", "--rejected", "--json").record()
 
     assert told == {"short": {"pages": 1, "kept": 1}}
-    assert "rejected: short 1; 1 pages kept" in " ".join(shown.split())
+    assert "rejected: short 1; 1 page kept" in " ".join(shown.split())
     assert (foreseen["extracted"]["urls"], foreseen["judged"]) == (["https://mot.example/1"], 0)
     assert (done["extracted"]["other"], done["texts_before"], done["texts_after"]) == (1, 1, 2)
     assert "https://mot.example/1" in exported(desk)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from worker.cli.base import CommonOptions, examples, options, print_json, print_note, run_until_signal
-from worker.errors import UsageError
+from worker.errors import SourceError, UsageError
 from worker.logs import escape
 from worker.models.base import counted
 
@@ -157,6 +157,8 @@ def check(common: CommonOptions, names: tuple[str, ...]) -> None:
         print_json([check_record(each) for each in checked])
     else:
         print_checks(checked)
+        if not chosen:
+            print_note("corpus-worker: no source is configured and enabled, so none was checked")
     raise SystemExit(1 if any(each.finding.failed for each in checked) else 0)
 
 
@@ -304,7 +306,10 @@ def import_sources(common: CommonOptions, file: Path) -> None:
         raise UsageError(f"{file}: cannot be read: {exc.strerror}") from exc
     if len(body) > _MAX_OPML_BYTES:
         raise UsageError(f"{file}: larger than {_MAX_OPML_BYTES:,} bytes; not a list of feeds")
-    outlines, refused = read_opml(body)
+    try:
+        outlines, refused = read_opml(body)
+    except SourceError as exc:
+        raise SourceError(f"{file}: {exc}") from exc
     taken = {source.name for source in settings.sources}
     known = {url_key(source.url) for source in settings.sources if source.url}
     new: list[NewSource] = []

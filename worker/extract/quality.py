@@ -19,6 +19,7 @@ from worker.extract.document import Document
 from worker.extract.ipc import ExtractRules
 from worker.models import Rights, signal_statements, strictest, usage_statements
 from worker.models.articles import SAME_LANGUAGE
+from worker.models.base import counted
 from worker.urls import refresh_target
 
 _GONE = re.compile(
@@ -54,7 +55,7 @@ _MAX_STUB_SHARE = 0.6
 def require_words(words: int, *, min_words: int) -> None:
     """Raise ExtractError (`short`) for a text of fewer than `least` words."""
     if words < min_words:
-        raise ExtractError(f"too short: {words} words, at least {min_words} are asked for", reason="short")
+        raise ExtractError(f"too short: {counted(words, 'word')}, at least {min_words} are asked for", reason="short")
 
 
 def require_language(language: str, *, wanted: tuple[str, ...]) -> None:

@@ -31,8 +31,7 @@ from worker.schedule.poll_interval import (
 from worker.schedule.retry import after_pages, fault_class, next_poll_after_failure
 
 _MAX_NOTES: Final = 20
-"""Log lines for the notes of one poll. Chosen, not measured: a source with thousands of bad entries must not fill the
-log."""
+"""Log lines for the notes of one poll. Chosen, not measured: thousands of bad entries must not fill the log."""
 DETECTED_KINDS: Final = MappingProxyType(
     {
         "article": "an article",
@@ -162,10 +161,11 @@ class PollProgress:
 
 def log_report(source: Source, report: SourceReport) -> None:
     """Log the end of a poll: one line for the result, and one for each of the first notes."""
-    for note in report.notes[:_MAX_NOTES]:
+    notes = [note for note in report.notes if note not in report.error]
+    for note in notes[:_MAX_NOTES]:
         log.warning("discover.note", source=source.name, note=note)
-    if len(report.notes) > _MAX_NOTES:
-        log.warning("discover.note", source=source.name, note=f"{len(report.notes) - _MAX_NOTES} more like these")
+    if (more := len(notes) - _MAX_NOTES) > 0:
+        log.warning("discover.note", source=source.name, note=f"{more} more like these")
     if report.error:
         log.warning("discover.failed", source=source.name, url=source.url, error=report.error)
         return

@@ -17,6 +17,7 @@ from worker.config.sources import SourceSettings
 from worker.config.types import format_age, format_countdown, format_duration, format_rounded
 from worker.logs import escape
 from worker.models import Alarm, BackfillStatus, SourceState, SourceStats, State, StoreStats
+from worker.models.base import counted
 from worker.models.records import source_warnings
 from worker.storage.corpus.search_index import MAX_QUEUED
 from worker.storage.queue.workers import WorkerRecord
@@ -217,7 +218,7 @@ def _rejections(figures: StoreStats) -> Iterator[Text]:
         return
     reasons = ", ".join(f"{reason or 'no reason'} {pages:,}" for reason, (pages, _) in figures.rejected.items())
     kept = sum(kept for _, kept in figures.rejected.values())
-    yield _line(f"rejected: {reasons}; {kept:,} pages kept (`reprocess --rejected` extracts them again)")
+    yield _line(f"rejected: {reasons}; {counted(kept, 'page')} kept (`reprocess --rejected` extracts them again)")
 
 
 def _sources(

@@ -203,7 +203,8 @@ def _or_nothing(found: Iterator[Candidate | InputProblem], path: Path) -> Iterat
         yield item
         empty = False
     if empty:
-        yield InputProblem(where=str(path), why=f"nothing to read; expected are {', '.join(READERS)}", lost=0)
+        why = f"nothing to read; expected are {', '.join(READERS)}" if path.is_dir() else "nothing in it; remove it"
+        yield InputProblem(where=str(path), why=why, lost=0)
 
 
 def _batches(found: Iterator[Candidate | InputProblem]) -> Iterator[Discovery]:
