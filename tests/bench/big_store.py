@@ -29,6 +29,7 @@ from worker.dedupe.fingerprint import fingerprint
 from worker.dedupe.judge import Deduper
 from worker.models import Article, Candidate, Claim, State, Text
 from worker.storage.corpus.index import FINGERPRINTS, MAX_POSTINGS
+from worker.storage.db.codec import rights_to_json
 from worker.storage.db.schema import ARTICLES, CANDIDATES, DECISIONS, STANDINGS
 from worker.storage.store import Store, open_store
 
@@ -175,8 +176,8 @@ def _candidate_row(number: int, article: Article) -> dict[str, object]:
 
 def _article_row(number: int, article: Article) -> dict[str, object]:
     row: dict[str, object] = {column.name: getattr(article, column.name, None) for column in ARTICLES.columns}
-    as_stored = {"authors": "[]", "rights": "{}", "notes": "[]", "tags": None, "fields_from": None, "revision": 1}
-    return {**row, **as_stored, "id": number, "candidate_id": number}
+    as_stored = {"authors": "[]", "notes": "[]", "tags": None, "fields_from": None, "revision": 1}
+    return {**row, **as_stored, "id": number, "candidate_id": number, "rights": rights_to_json(article.rights)}
 
 
 def _write_keys(path: Path, keys: list[NDArray[np.int64]]) -> None:
