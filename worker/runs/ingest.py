@@ -47,16 +47,13 @@ class IngestOptions:
 class IngestReport:
     """The result of a run; `pending` counts the candidates in its scope that are not finished.
 
-    `of_targets` is true if targets replaced the configured sources. `seeds` counts the rows of the seed corpus.
-    `had_sources`: there are sources, though they may all be paused.
+    `of_targets` is true if targets replaced the configured sources.
     """
 
     tally: Tally
     pending: int
     elapsed: timedelta
     of_targets: bool = False
-    seeds: int = 0
-    had_sources: bool = True
     sources: Mapping[str, SourceReport] = field(default_factory=dict)
 
     @property
@@ -66,10 +63,9 @@ class IngestReport:
 
     @property
     def succeeded(self) -> bool:
-        """Whether there was something to do, not every source failed, and no part of a target was refused."""
+        """Whether a source could be polled, or there was none to poll, and no part of a target was refused."""
         polled = not self.sources or any(not report.error for report in self.sources.values())
-        had_work = self.had_sources or self.of_targets or self.seeds or self.pending or self.tally.outcomes.total()
-        return polled and bool(had_work) and not (self.of_targets and self.refused)
+        return polled and not (self.of_targets and self.refused)
 
     def as_record(self) -> dict[str, object]:
         """Return the counts as `ingest --json` prints them."""
@@ -102,7 +98,6 @@ class IngestRun:
         self._options = options
         self._started = app.clock.monotonic()
         self._reports: dict[str, SourceReport] = {}
-        self._seeds = 0
         self._batch = uuid.uuid4().hex if options.targets else ""
         self._sources = _selected_sources(app, options)
 
@@ -127,7 +122,7 @@ class IngestRun:
     async def _run(self) -> None:
         await self._app.hold_paused(but=self._options.sources)
         if self._options.with_seeds:
-            self._seeds = (await self._app.import_seeds()).found
+            await self._app.import_seeds()
         polls = asyncio.create_task(self._poll_all())
         indexing = asyncio.create_task(self._app.index_texts())
         try:
@@ -149,8 +144,6 @@ class IngestRun:
             pending=pending,
             elapsed=elapsed,
             of_targets=bool(self._options.targets),
-            seeds=self._seeds,
-            had_sources=bool(self._app.sources),
             sources=self._reports,
         )
 
