@@ -19,9 +19,9 @@ from worker.batch.groups import CorpusRow, JoiningPair, Membership, judge_row, m
 from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
 from worker.config.schema import DedupeSettings
 from worker.dates.parsing import plausible_date, read_date
-from worker.dedupe.fingerprint import fingerprint_of, may_be_aligned, sketch
+from worker.dedupe.fingerprint import fingerprint_of
 from worker.dedupe.judge import Deduper
-from worker.dedupe.tokenizer import shingles, tokenize
+from worker.dedupe.tokenizer import may_be_aligned, shingles, sketch, tokenize
 from worker.errors import SourceError
 from worker.models import Article, Fingerprint, Kind, Neighbour
 from worker.sources.entries import clean_title

@@ -17,12 +17,11 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec, module_from_spec
 from threading import Lock
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.dedupe.tokenizer import in_sorted, shingles, sorted_unique, tokenize
+from worker.dedupe.tokenizer import shingles, sorted_unique, tokenize
 from worker.models import Fingerprint
 
 # Anchors: sampled shingles, so that a text inside a longer one shares index keys with it.
@@ -168,35 +167,3 @@ def fingerprint_of(every: NDArray[np.uint64]) -> Fingerprint:
         anchors=keys,
         shingles=len(every),
     )
-
-
-# Sketches: which texts are aligned at all.
-
-
-_Hash = TypeVar("_Hash", bound=np.unsignedinteger[Any])
-MIN_CONTAINMENT = 0.15
-"""Texts that share fewer of the shorter one's shingles have no word in common and are not aligned, which saves most of
-the time spent on a pair. Chosen by hand."""
-_SKETCH_BITS = np.uint64(48)  # a hash less so many bits is one of 65,536 values
-
-
-def shared_values(one: NDArray[_Hash], two: NDArray[_Hash]) -> NDArray[_Hash]:
-    """Return the values of the shorter of two sorted arrays that the other has."""
-    short, long = (one, two) if len(one) <= len(two) else (two, one)
-    return short[in_sorted(short, long)]
-
-
-def sketch(shingles: NDArray[np.uint64]) -> bytes:
-    """Return the first two bytes of each distinct shingle of a text, in ascending order."""
-    return (sorted_unique(shingles) >> _SKETCH_BITS).astype("<u2").tobytes()
-
-
-def may_be_aligned(one: bytes, two: bytes) -> bool:
-    """Return whether two texts may have enough shingles in common to be aligned, given their sketches.
-
-    Each shingle that they share is counted, so the answer is no only if they are not aligned. It is yes without need
-    if others have the same first bytes: one in 230 of those of a text, compared with one of 300 words.
-    """
-    ours, theirs = np.frombuffer(one, dtype="<u2"), np.frombuffer(two, dtype="<u2")
-    fewer = min(len(ours), len(theirs))
-    return fewer > 0 and len(shared_values(ours, theirs)) / fewer >= MIN_CONTAINMENT

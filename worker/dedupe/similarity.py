@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.dedupe.alignment import Alignment, align_all, align_by, align_nothing
-from worker.dedupe.fingerprint import MIN_CONTAINMENT, shared_values
 from worker.dedupe.prepared import PreparedText, title_overlap
-from worker.dedupe.tokenizer import in_sorted, sorted_unique, word_pairs
+from worker.dedupe.tokenizer import MIN_CONTAINMENT, in_sorted, shared_values, sorted_unique, word_pairs
 from worker.models.base import dataclass
 
 # Coverage: which words of one text the other has, and which belong to the story rather than to boilerplate.

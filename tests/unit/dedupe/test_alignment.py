@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from tests.unit.dedupe.factories import edited, prose
 from worker.dedupe.alignment import _longest_in_order, align, align_passages
-from worker.dedupe.fingerprint import may_be_aligned, sketch
 from worker.dedupe.prepared import prepare
 from worker.dedupe.similarity import compare, unmatched_passages
-from worker.dedupe.tokenizer import tokenize
+from worker.dedupe.tokenizer import may_be_aligned, sketch, tokenize
 
 STORY = prose(1)
 LETTERS = st.lists(st.sampled_from("abcdefghij"), max_size=60)
