@@ -131,8 +131,14 @@ def _write_csv(texts: Iterable[StoredArticle], columns: Sequence[ExportColumn], 
     return count
 
 
+_FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t")
+"""Spreadsheets take a cell that begins so for a formula, and run it."""
+
+
 def _cell(value: object) -> object:
-    """Return the form of a value in CSV."""
+    """Return the form of a value in CSV: an apostrophe comes before what a spreadsheet would run as a formula."""
+    if isinstance(value, str) and value.startswith(_FORMULA_SIGNS):
+        return f"'{value}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict | bool) else value
 
 

@@ -57,6 +57,16 @@ def test_every_format_holds_what_jsonl_lines_hold(tmp_path: Path) -> None:
     assert [{name: cell(value) for name, value in line.items()} for line in lines] == cells
 
 
+@pytest.mark.parametrize("title", ["=1+1", '+HYPERLINK("http://a.example")', "-1+cmd|' /C x'!A0", "@SUM(1)", "\t=1"])
+def test_no_cell_of_a_csv_file_begins_as_a_formula(tmp_path: Path, title: str) -> None:
+    made = stored(1)
+
+    write("csv", [replace(made, article=replace(made.article, title=title))], tmp_path / "corpus.csv")
+
+    with (tmp_path / "corpus.csv").open(encoding="utf-8", newline="") as file:
+        assert next(csv.DictReader(file))["title"] == f"'{title}"
+
+
 def iso(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
