@@ -182,8 +182,10 @@ def _lines_around_text(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) -
         return
     # The lead may stand above the date.
     above, below = range(long[:2][-1]), range(long[-1] + 1, len(blocks))
-    yield from (index for index in above if is_date_line(blocks[index].text))
-    yield from (index for index in below if is_date_line(blocks[index].text, has_label=False))
+    dates = [index for index in above if is_date_line(blocks[index].text)]
+    dates += [index for index in below if is_date_line(blocks[index].text, has_label=False)]
+    # Several days are those of an event.
+    yield from dates if len(dates) == 1 else ()
     end = len(blocks)
     while end > below.start and not _SENTENCE_END.search(blocks[end - 1].text):
         end -= 1

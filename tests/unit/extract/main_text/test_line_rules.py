@@ -92,6 +92,13 @@ def test_a_line_that_says_more_than_a_day_is_kept(line: str) -> None:
     assert drop_boilerplate(blocks, title=TITLE).blocks == tuple(blocks)
 
 
+def test_the_days_of_an_event_are_kept() -> None:
+    days = ("Thứ Hai, 9/3/2026, 15:00", "Thứ Ba, 10/3/2026, 13:00")
+    blocks = [make_block("paragraph", each) for each in (*days, LEAD, *PARAGRAPHS)]
+
+    assert drop_boilerplate(blocks, title=TITLE).blocks == tuple(blocks)
+
+
 def test_short_lines_at_the_end_are_kept_below_a_heading_of_the_article() -> None:
     lines = ["Hai ký gạo nếp", "Một nắm lá dứa", "Nửa thìa muối"]
     blocks = [make_block("paragraph", each) for each in (LEAD, *PARAGRAPHS, "Cần chuẩn bị", *lines)]
