@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -150,16 +152,27 @@ _NUMBERS: Final = MappingProxyType(
 
 _BUDDHIST_OFFSET: Final = 543  # years from the Buddhist to the common era (Thailand)
 _MIN_BUDDHIST_YEAR: Final = 2400  # 1857; no article is dated in a later year of the common era
+# Beside a Thai month, two-digit years from this one on are of the Buddhist era: 69 is 2569, 2026.
+_MIN_SHORT_BUDDHIST_YEAR: Final = 40
+# The Persian calendar: its months, of which the first six have 31 days and the next five 30; the leap years in each 33
+# years; and the day on which a year begins.
+_PERSIAN_MONTHS: Final = (
+    "فروردین", "اردیبهشت", "خرداد", "تیر", "مرداد", "شهریور", "مهر", "آبان", "آذر", "دی", "بهمن", "اسفند",
+)  # fmt: skip
+_PERSIAN_LEAP_YEARS: Final = (1, 5, 9, 13, 17, 22, 26, 30)
+_PERSIAN_YEAR_1400: Final = date(2021, 3, 21)
 # Two-digit years from this one on are in the last century, as in Python's `email.utils`.
 _CENTURY_PIVOT: Final = 69
 _ERAS: Final = MappingProxyType({"令和": 2018, "平成": 1988, "昭和": 1925, "民國": 1911, "民国": 1911})
 
 _NO_NUMBER_BEFORE = r"(?<![\d.,/-])"
-_WORD = r"[^\W\d_](?:[^\s\d.,;:/|()\[\]<>·•–—-]){1,20}"
+# Thai and Lao abbreviate months with a dot inside: `พ.ย.`.
+_WORD = r"(?:[\u0e00-\u0eff]{1,3}\.[\u0e00-\u0eff]|[^\W\d_](?:[^\s\d.,;:/|()\[\]<>·•–—-]){1,20})"
 _YEAR = r"(?:1[89]|2[05])\d{2}"
 _ORDINAL = r"(?:st|nd|rd|th|er|re|[ºª°])?"
-_TO_MONTH = r"[\s.,/–-]{0,4}(?:(?:de|del|di|of|do|dia|ta'|den|min)\s{1,2})?"
-_TO_YEAR = r"[.,]?[\s,/–-]{0,3}(?:(?:de|del|of|do|năm)\s{1,2})?"
+# With the words for month and year, and in Thai the era: `วันที่ 7 มีนาคม พ.ศ. 2569`, `ថ្ងៃទី៧ ខែមីនា ឆ្នាំ២០២៦`.
+_TO_MONTH = r"[\s.,/–-]{0,4}(?:(?:de|del|di|of|do|dia|ta'|den|min)\s{1,2}|(?:เดือน|ເດືອນ|ខែ)\s?|ב)?"
+_TO_YEAR = r"[.,]?[\s,/–-]{0,3}(?:(?:de|del|of|do|năm)\s{1,2}|(?:[พค]\.ศ\.?|ປີ|ឆ្នាំ)\s?)?"
 # `Mar 12 20:15:00 ICT 2024`: the Unix `date` command writes the time between day and year.
 _CLOCK_BETWEEN = r"\s\d{1,2}:\d\d(?::\d\d)?\s(?:[A-Z]{2,5}\s|[+-]\d{4}\s)?"
 
@@ -189,7 +202,8 @@ def find_day(text: str, *, language: str = "") -> WrittenDay | None:
 class _Form:
     """A pattern with the groups `year`, `day` and either `month` (a number) or `name` (a word).
 
-    Optional groups: `era` (a Japanese or Taiwanese era), `between` (the time of day between day and year).
+    Optional groups: `era` (a Japanese or Taiwanese era), `between` (the time of day between day and year); `persian` is
+    a year of the Persian calendar in place of `year`.
     """
 
     pattern: re.Pattern[str]
@@ -205,11 +219,17 @@ class _Form:
 
     def _read(self, match: re.Match[str], language: str) -> WrittenDay | None:
         groups = match.groupdict()
+        end = match.end("day") if groups.get("between") else match.end()
+        if groups.get("persian"):
+            day = _read_persian(groups, is_persian=language[:2] == "fa")
+            return WrittenDay(day.year, day.month, day.day, match.start(), end) if day else None
         month = month_of(groups["name"], language=language) if groups.get("name") else int(groups["month"])
         if month is None:
             return None
-        year = _ERAS[groups["era"]] + _number(groups["year"]) if groups.get("era") else _common_era(groups["year"])
-        end = match.end("day") if groups.get("between") else match.end()
+        if groups.get("era"):
+            year = _ERAS[groups["era"]] + _number(groups["year"])
+        else:
+            year = _common_era(groups["year"], is_thai="\u0e00" <= (groups.get("name") or "")[:1] <= "\u0e7f")
         return WrittenDay(year, month, int(groups["day"]), match.start(), end, self.is_ambiguous)
 
 
@@ -217,12 +237,34 @@ def _number(year: str) -> int:
     return 1 if year == "元" else int(year)
 
 
-def _common_era(year: str) -> int:
+def _common_era(year: str, *, is_thai: bool) -> int:
     """Return a year of the common era for a written year of four or two digits, or of the Buddhist era."""
     number = _number(year)
-    if len(year) == 2:
+    if len(year) == 2 and is_thai and number >= _MIN_SHORT_BUDDHIST_YEAR:
+        number += 2500
+    elif len(year) == 2:
         return number + (1900 if number >= _CENTURY_PIVOT else 2000)
     return number - _BUDDHIST_OFFSET if number >= _MIN_BUDDHIST_YEAR else number
+
+
+def _read_persian(groups: Mapping[str, str], *, is_persian: bool) -> date | None:
+    """Return the day of the common calendar for one of the Persian; right for the years 1343 to 1472.
+
+    Numbers alone are such a day only on a Persian page.
+    """
+    name = groups.get("name")
+    year, month, day = int(groups["persian"]), int(groups.get("month") or 0), int(groups["day"])
+    if name:
+        month = _PERSIAN_MONTHS.index(name) + 1
+    if not (name or is_persian) or not (1 <= month <= 12 and 1 <= day <= 31):
+        return None
+    days = 365 * (year - 1400) + _persian_leap_years_before(year) - _persian_leap_years_before(1400)
+    return _PERSIAN_YEAR_1400 + timedelta(days=days + 30 * (month - 1) + min(month - 1, 6) + day - 1)
+
+
+def _persian_leap_years_before(year: int) -> int:
+    cycles, rest = divmod(year, 33)
+    return cycles * len(_PERSIAN_LEAP_YEARS) + sum(leap < rest for leap in _PERSIAN_LEAP_YEARS)
 
 
 def _form(*parts: str, is_ambiguous: bool = False) -> _Form:
@@ -273,6 +315,10 @@ _FORMS: Final[tuple[_Form, ...]] = (
         r"(?<!\d)(?P<day>\d{1,2})\s?,?\s?(?:tháng|thg\.?|th\.?)\s?(?P<month>\d{1,2})\s?[,./-]?\s?(?:năm\s)?",
         rf"(?P<year>{_YEAR})(?!\d)",
     ),
+    # ۱۶ اسفند ۱۴۰۴
+    _form(rf"(?<!\d)(?P<day>\d{{1,2}})\s(?P<name>{'|'.join(_PERSIAN_MONTHS)})(?:\sماه)?\s(?P<persian>1[34]\d\d)(?!\d)"),
+    # ۱۴۰۴/۱۲/۱۶, on a Persian page
+    _form(r"(?<![\d/-])(?P<persian>1[34]\d\d)(?P<by>[/-])(?P<month>\d{1,2})(?P=by)(?P<day>\d{1,2})(?![\d/-])"),
     # tháng 3 7, 2026
     _form(rf"(?:tháng|thg\.?)\s?(?P<month>\d{{1,2}})\s(?P<day>\d{{1,2}}),?\s(?:năm\s)?(?P<year>{_YEAR})(?!\d)"),
 )

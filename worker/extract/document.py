@@ -189,7 +189,7 @@ def open_document(page: Page) -> Document:
         url=page.final_url,
         tree=tree,
         markup=markup,
-        json_ld=read_json_ld(json_ld),
+        json_ld=read_json_ld(json_ld, page.final_url),
         headers=page.headers,
         meta=_metas(declared),
         links=_links(declared),

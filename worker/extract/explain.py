@@ -1,10 +1,12 @@
 """Records what each step of an extraction found, dropped and failed at, for `extract --explain`, and limits the steps.
 
-A step that fails or would remove too much of a page's running text costs nothing but that step.
+A step that fails or would remove too much of a page's running text costs nothing but that step. What several steps need
+of short texts is here, too: a clean field, and a title without the name of its site.
 """
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field, replace
@@ -15,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from lxml.html import HtmlElement
 
 from worker.charset import strip_tags
-from worker.charset.characters import clean_line
+from worker.charset.characters import clean_line, fold
 from worker.errors import WorkerError
 from worker.models import Article
 from worker.models.base import dataclass
@@ -295,3 +297,50 @@ def sentence_of(piece: str | None) -> str:
         return ""
     flat = " ".join(piece.split())
     return flat if len(flat) >= MIN_SENTENCE_CHARS else ""
+
+
+# The name of the site in a title.
+
+# Chinese, Japanese and Korean have no blanks beside a dash, and bars of their own.
+_SEPARATOR = re.compile(
+    r"\s(?:[|│–—·•»«›‹>⋆~/:-]|::|--)\s|\s?[|｜ㅣ│]\s?|\s?[-–—_]{1,2}\s?(?=[\u3040-\u9fff\uac00-\ud7a3])"
+)
+# Beside a name that is known, a colon or any mark between blanks separates.
+_NAME_SEPARATOR = re.compile(rf"{_SEPARATOR.pattern}|\s[^\w\s&+='\"“”‘’()]{{1,3}}\s|[:：]\s?")
+# The last words of a site's name, with at least this share of its length, are its name as well: `Quân khu 2` of `Báo
+# Quân khu 2`, `Guardian` of `The Guardian`. Chosen, not measured.
+_MIN_NAME_SHARE = 0.6
+
+
+def is_site_name_next(title: str, wording: str) -> bool:
+    """Return whether a title has this wording and then a separator, after which the name of a site is expected."""
+    return title.startswith(wording) and _SEPARATOR.match(title, len(wording)) is not None
+
+
+def without_site_name(title: str, names: frozenset[str]) -> str:
+    """Return a title without the site's name at either end; `names` are folded."""
+    while cut := _cut_once(title, names):
+        title = cut
+    return title
+
+
+def _cut_once(title: str, names: frozenset[str]) -> str:
+    separators = list(_NAME_SEPARATOR.finditer(title))
+    if not separators:
+        return ""
+    first, last = separators[0], separators[-1]
+    if is_site_name(title[last.end() :], names):
+        return title[: last.start()].strip()
+    if is_site_name(title[: first.start()], names):
+        return title[first.end() :].strip()
+    return ""
+
+
+def is_site_name(part: str, names: frozenset[str]) -> bool:
+    """Return whether a part of a title is one of the site's names, which are folded, or the end of one."""
+    bare = fold(part)
+    return bool(bare) and (
+        bare in names
+        or bare.replace(" ", "") in {name.replace(" ", "") for name in names}
+        or any(name.endswith(f" {bare}") and len(bare) >= _MIN_NAME_SHARE * len(name) for name in names)
+    )

@@ -120,11 +120,12 @@ class JsonLd:
         return bool(self.article_type)
 
 
-def read_json_ld(blocks: Iterable[str]) -> JsonLd:
-    """Return the metadata in a page's JSON-LD blocks; broken blocks are read as far as possible."""
+def read_json_ld(blocks: Iterable[str], url: str = "") -> JsonLd:
+    """Return the metadata in the JSON-LD blocks of the page at `url`; broken blocks are read as far as possible."""
     objects = list(islice((item for block in _bounded(blocks) for item in _objects(_load(block))), _MAX_OBJECTS))
     types = frozenset(name for item in objects for name in _types(item))
-    article = max((item for item in objects if _article_type(item)), key=_field_count, default=None)
+    articles = [item for item in objects if _article_type(item)]
+    article = max(articles, key=lambda item: (_is_of_page(item, url), _field_count(item)), default=None)
     of_page = tuple(said for item in objects if _is_page(item) for said in _dates(item.get("datePublished")))
     site_names = tuple(dict.fromkeys(_site_names(objects)))[:_MAX_NAMES]
     breadcrumbs = _breadcrumbs(objects)
@@ -221,6 +222,17 @@ def _article_type(item: JsonObject) -> str:
 
 def _is_page(item: JsonObject) -> bool:
     return any(name in _PAGE_TYPES for name in _types(item))
+
+
+def _is_of_page(article: JsonObject, url: str) -> bool:
+    """Return whether an article has this address: pages declare the articles that they link to as well."""
+    page = article.get("mainEntityOfPage")
+    said = (article.get("url"), page.get("@id") if _is_object(page) else page, article.get("@id"))
+    return any(isinstance(each, str) and _bare_address(each) == _bare_address(url) for each in said)
+
+
+def _bare_address(url: str) -> str:
+    return url.partition("://")[2].partition("#")[0].removeprefix("www.").rstrip("/")
 
 
 def _field_count(item: JsonObject) -> int:

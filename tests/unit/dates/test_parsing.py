@@ -65,6 +65,30 @@ def test_formats_of_people(value: str) -> None:
     assert first(value) == EVENING
 
 
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [
+        # The last day of a leap year, and the first of the next; 33 years later, a leap year again.
+        ("30 اسفند 1399", "2021-03-20"),
+        ("1 فروردین 1400", "2021-03-21"),
+        ("31/6/1404", None),
+        ("1404/06/31", "2025-09-22"),
+        ("1404-07-30", "2025-10-22"),
+        ("30 اسفند 1370", "1992-03-20"),
+        ("1404/13/01", None),
+        ("1404/00/12", None),
+    ],
+)
+def test_days_of_the_persian_calendar(written: str, day: str | None) -> None:
+    moment = first(written, language="fa")
+
+    assert (moment and moment[:10]) == day
+
+
+def test_numbers_are_of_the_persian_calendar_only_on_a_persian_page() -> None:
+    assert first("1404/06/31") is None
+
+
 @pytest.mark.parametrize("value", ["8 giờ tối 12/03/2024", "12/03/2024, 8h tối", "8 giờ tối ngày 12 tháng 3 năm 2024"])
 def test_an_hour_alone_needs_a_half_of_the_day(value: str) -> None:
     assert first(value) == "2024-03-12T20:00:00+07:00"
@@ -74,7 +98,9 @@ def test_an_hour_alone_needs_a_half_of_the_day(value: str) -> None:
     "value",
     ["2024-03-12", "12.03.24", "12-03-2024", "12/3/2024", "20240312", "2024. gada 12. marts", "12 März, 2024",
     "12-Mar-24",
-     "12 آذار 2024", "2024-Mar-12", "Mar. 12, 2024", "12 thg 3, 2024"],
+     "12 آذار 2024", "2024-Mar-12", "Mar. 12, 2024", "12 thg 3, 2024", "12 มี.ค. 2567", "12 มี.ค. 67", "12 มี.ค. 24",
+     "วันที่ 12 เดือนมีนาคม พ.ศ. 2567", "ថ្ងៃទី១២ ខែមីនា ឆ្នាំ២០២៤", "ວັນທີ 12 ເດືອນ ມີນາ ປີ 2024", "12 במרץ 2024",
+     "۲۲ اسفند ۱۴۰۲", "سه‌شنبه ۲۲ اسفند ماه ۱۴۰۲"],
 )  # fmt: skip
 def test_a_day_without_a_time_is_midnight(value: str) -> None:
     assert first(value) == MIDNIGHT

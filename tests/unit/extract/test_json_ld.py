@@ -64,6 +64,17 @@ def test_the_fullest_article_wins_over_stubs_of_others() -> None:
 
 
 @pytest.mark.parametrize(
+    "own", [{"url": "http://bao.example/gao/"}, {"mainEntityOfPage": {"@id": "https://bao.example/gao"}}]
+)
+def test_the_article_with_the_address_of_the_page_wins_over_fuller_ones_of_other_pages(own: dict[str, object]) -> None:
+    other = {**ARTICLE, "headline": "Bài khác", "datePublished": "2020-01-01", "url": "https://bao.example/khac"}
+
+    found = read_json_ld([json.dumps([other, {**ARTICLE, "description": "", **own}])], "https://www.bao.example/gao")
+
+    assert found.published == (ARTICLE["datePublished"],)
+
+
+@pytest.mark.parametrize(
     ("written", "read"),
     [
         (1710121200000, ("1710121200000",)),

@@ -28,15 +28,15 @@ _MIN_CLEAR_SCORE = 2
 _LONG_BEFORE = timedelta(days=90)
 # The largest difference between a time and the start of its day, and between the readings of one time in two zones.
 _ONE_DAY, _MAX_ZONE_DIFFERENCE = timedelta(days=1), timedelta(hours=14)
-# Data for a page's own scripts: `"publishedAt":"2026-03-07T08:00:00Z"`.
+# Data for a page's own scripts: `"publishedAt":"2026-03-07T08:00:00Z"`, or a Unix time.
 _QUOTE = rb"(?:\\{0,3}[\"']|&quot;)"
 _SCRIPT_DATE = re.compile(
     _QUOTE
     + rb"(?:date_?|first_?)?publi(?:shed|cation|sh)_?(?:at|on|date|time)?"
     + _QUOTE
-    + rb"\s?:\s?"
+    + rb"\s?:\s?(?:"
     + _QUOTE
-    + rb"((?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:]{5,8}(?:[.]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)?)",
+    + rb"((?:19|20)\d\d-\d\d-\d\d(?:[T ][\d:]{5,8}(?:[.]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)?)|(1\d{9}(?:\d{3})?)(?!\d))",
     re.IGNORECASE,
 )
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
@@ -56,7 +56,7 @@ _PUBLISHED_META = (
 )
 # Names that may mean the draft, the template or the last change, and names that only one system uses.
 _DATED_META = re.compile(
-    r"(?:og|article|dc|dcterms|citation|page){0,6}"
+    r"(?:og|article|dc|dcterms|citation|page|weibo){0,6}"
     r"(?:date|articledate|issued|created|createdtime|datecreated|createdat|creationdate|createat|datetime|uploaddate)|"
     rf"[a-z]{{0,30}}(?<!un)(?<!last){_OTHER_PUBLISHED_NAMES}"
 )
@@ -220,7 +220,9 @@ class _PageDates:
 
     def _in_scripts(self) -> Iterator[PageDate]:
         """Yield the date of publication in the page's scripts, if they name a single day."""
-        said = dict.fromkeys(match[1].decode("ascii") for match in _SCRIPT_DATE.finditer(self._document.body))
+        said = dict.fromkeys(
+            (match[1] or match[2]).decode("ascii") for match in _SCRIPT_DATE.finditer(self._document.body)
+        )
         found = list(self._read(said, origin="script", sure=False))
         if len(set(map(self._day, found))) == 1:
             yield found[0]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, pairwise
+from typing import NamedTuple
+
+from lxml.etree import iterwalk
+from lxml.html import HtmlElement
 
 from worker.charset import strip_tags
-from worker.charset.characters import clean_line, fold
-from worker.extract.document import Document, PageMarks
-from worker.extract.explain import ArticleFields, Found, short_field
+from worker.charset.characters import clean_line, count_words, fold
+from worker.extract.document import INLINE_TAGS, Document, PageMarks
+from worker.extract.explain import ArticleFields, Found, is_site_name, is_site_name_next, short_field, without_site_name
 from worker.extract.multipage import find_caption, find_image
 from worker.models.base import dataclass
 
 # The title, without the name of the site.
 
-
-# Chinese, Japanese and Korean have no blanks beside a dash, and bars of their own.
-_SEPARATOR = re.compile(r"\s[|–—·•»:-]\s|\s?[|｜ㅣ]\s?|\s::\s|\s?[-–—_]{1,2}\s?(?=[\u3040-\u9fff\uac00-\ud7a3])")
 _MAX_RAW_TITLE_CHARS = 1_000
 _MAX_TITLE_CHARS = 400
 # A page's only heading is taken for the title from this length on, even if nothing confirms it. Chosen, not measured.
@@ -29,13 +30,15 @@ _REWORDED_TITLE_SHARE = 0.45
 # The share of a declared title's character pairs that a heading must contain to be that title.
 _MIN_SHARED_PAIRS = 0.3
 # A short piece after a title's last bar is the name of the site, if the piece before it is longer.
-_LAST_BAR = re.compile(r"\s?[|｜ㅣ»]\s?(?=[^|｜ㅣ»]{1,40}\Z)")
-_MIN_CHARS_BEFORE_BAR = 20
+_BARS = "|｜ㅣ│»«‹⋆"
+_LAST_BAR = re.compile(rf"(?:\s?[{_BARS}]\s?|_(?=[\u3040-\u9fff]))(?=[^{_BARS}_]{{1,40}}\Z)")
+_MIN_WORDS_BEFORE_BAR = 4
+# JSON-LD's headlines are cut off at 110 characters, often without a mark: from this length on, a longer title that
+# begins alike is the whole one.
+_MIN_CUT_CHARS = 100
+_CUT_OFF = re.compile(r"\s?(?:…|\.{3,})\Z")
 # Bounds the work on a hostile page. Chosen, not measured.
 _MAX_HEADINGS = 20
-# The last words of a site's name, with at least this share of its length, are its name as well: `Quân khu 2` of `Báo
-# Quân khu 2`, `Guardian` of `The Guardian`. Chosen, not measured.
-_MIN_NAME_SHARE = 0.6
 
 _CharPairs = frozenset[tuple[str, str]]
 
@@ -58,22 +61,35 @@ def find_title(document: Document, *, feed_title: str | None = None) -> Title:
     A page gives its title in up to five places. A heading counts only if it resembles one of the others: pages also
     have headings that are not their article's (`Mobile`, the name of the newspaper).
     """
-    said, headings = _declared_titles(document), list(_headings(document))
-    heading, first = _article_heading(document, said, headings), Title(text=next(iter(headings), ""), origin="h1")
-    order = [said.json_ld, heading, said.open_graph, said.other_meta, said.title_tag, first]
+    names = _site_names(document)
+    said = _declared_titles(document, names)
+    heading = _article_heading(document, said)
+    order = [said.json_ld, heading, said.open_graph, said.other_meta]
+    order.append(Title(text=_before_bar(said.title_tag.text), origin="title"))
+    order.append(Title(text=next(_headings(document), ""), origin="h1"))
+    # What is only the site's name comes last; some sites declare the title as their name.
+    order.sort(key=lambda title: title is not heading and fold(title.text) in names)
     best = (
         _wording_for_readers(said, heading)
         or next(filter(None, order), None)
         or Title(text=_clean(feed_title or "", frozenset()), origin="feed")
     )
-    if heading and _is_followed_by_name(best.text, heading.text):
+    if heading and is_site_name_next(best.text, heading.text):
         # The rest of the title is the name of the site, which the page does not declare.
         return heading
-    return best if best.text else Title(text="", origin="")
+    return next((title for title in order if _is_better_written(title.text, best.text)), best if best else Title())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _DeclaredTitles:
+def _is_better_written(title: str, best: str) -> bool:
+    """Return whether a title is the best one without being cut off, or the same in small letters."""
+    if best.isupper() and fold(title) == fold(best):
+        return not title.isupper()
+    begin = _CUT_OFF.sub("", best)
+    is_cut = len(best) >= _MIN_CUT_CHARS or len(begin) < len(best)
+    return is_cut and title.startswith(begin) and len(title) > len(best) and not is_site_name_next(title, begin)
+
+
+class _DeclaredTitles(NamedTuple):
     """The titles that a page's head declares, without the site's name."""
 
     json_ld: Title
@@ -82,8 +98,7 @@ class _DeclaredTitles:
     title_tag: Title
 
 
-def _declared_titles(document: Document) -> _DeclaredTitles:
-    names = _site_names(document)
+def _declared_titles(document: Document, names: frozenset[str]) -> _DeclaredTitles:
     return _DeclaredTitles(
         json_ld=Title(text=_clean(document.json_ld.headline, names), origin="json-ld"),
         open_graph=Title(text=_clean(document.meta_value("og:title"), names), origin="meta"),
@@ -99,10 +114,10 @@ def _clean(raw: str, names: frozenset[str]) -> str:
 
 
 def _before_bar(title: str) -> str:
+    """Return a title without the short piece after its last bar, which is the name of the site or the section."""
     bar = _LAST_BAR.search(title)
-    return (
-        title[: bar.start()] if bar and bar.start() >= _MIN_CHARS_BEFORE_BAR and bar.start() > len(title) / 2 else title
-    )
+    before = title[: bar.start()] if bar else ""
+    return before if count_words(before) >= _MIN_WORDS_BEFORE_BAR and 2 * len(before) > len(title) else title
 
 
 def _wording_for_readers(said: _DeclaredTitles, heading: Title) -> Title | None:
@@ -123,21 +138,16 @@ def _wording_for_readers(said: _DeclaredTitles, heading: Title) -> Title | None:
 
 def _has_wording(title: str, wording: str) -> bool:
     """Return whether a title has this wording, possibly followed by the name of a site."""
-    return fold(title) == fold(wording) or _is_followed_by_name(title, wording)
+    return fold(title) == fold(wording) or is_site_name_next(title, wording)
 
 
-def _is_followed_by_name(title: str, wording: str) -> bool:
-    return title.startswith(wording) and _SEPARATOR.match(title, len(wording)) is not None
-
-
-def _article_heading(document: Document, said: _DeclaredTitles, headings: Sequence[str]) -> Title:
-    """Return the main heading most similar to the declared titles, else a single one that is long enough."""
-    origin = "h1"
+def _article_heading(document: Document, said: _DeclaredTitles) -> Title:
+    """Return the heading most similar to the declared titles, else a single heading that is long enough."""
+    wordings = frozenset(fold(title.text) for title in said if title)
+    headings, origin = list(_headings(document, wordings)), "h1"
     if not headings and (declared := clean_line(document.meta_value("headline")[:_MAX_RAW_TITLE_CHARS])):
         headings, origin = [declared], "meta"
-    others = [
-        _char_pairs(title.text) for title in (said.json_ld, said.open_graph, said.title_tag, said.other_meta) if title
-    ]
+    others = [_char_pairs(title.text) for title in said if title]
     best, most = "", 0
     for heading in headings:
         pairs = _char_pairs(heading)
@@ -146,8 +156,8 @@ def _article_heading(document: Document, said: _DeclaredTitles, headings: Sequen
             best, most = heading, shared
     if not best:
         # A site with its own name in `h1` has its articles' titles in `h2`.
-        said_elsewhere = {fold(title.text) for title in (said.open_graph, said.title_tag) if title}
-        best = next((heading for heading in _headings(document, "h2") if fold(heading) in said_elsewhere), "")
+        elsewhere = [title.text for title in (said.open_graph, said.title_tag) if title]
+        best = next((heading for heading in _headings(document, rank="h2") if _is_said(heading, elsewhere)), "")
     if not best and origin == "h1" and len(headings) == 1 and len(headings[0]) >= _MIN_LONE_HEADING_CHARS:
         best = headings[0]
     return Title(text=best, origin=origin)
@@ -167,11 +177,39 @@ def _char_pairs(title: str) -> _CharPairs:
     return frozenset(pairwise(fold(title)))
 
 
-def _headings(document: Document, rank: str = "h1") -> Iterator[str]:
+def _is_said(heading: str, titles: Iterable[str]) -> bool:
+    """Return whether a heading is one of these titles, or if it is long, its beginning before the site's name."""
+    is_long = len(heading) >= _MIN_LONE_HEADING_CHARS
+    return any(fold(heading) == fold(title) or (is_long and is_site_name_next(title, heading)) for title in titles)
+
+
+def _headings(document: Document, wordings: frozenset[str] = frozenset(), *, rank: str = "h1") -> Iterator[str]:
+    """Yield the texts of the headings; of one with a part that has one of these folded wordings, only that part."""
     for heading in islice(document.tree.iter(rank), _MAX_HEADINGS):
-        text = clean_line("".join(heading.itertext())[:_MAX_RAW_TITLE_CHARS])
+        text = _shown_text(heading)
+        if len(heading) and wordings and fold(text) not in wordings:
+            text = next((part for part in _parts(heading) if fold(part) in wordings), text)
         if text:
             yield text
+
+
+def _shown_text(element: HtmlElement) -> str:
+    """Return an element's text with a blank at each line break and block."""
+    pieces: list[str] = []
+    for event, inner in islice(iterwalk(element, events=("start", "end")), _MAX_HEADINGS**2):
+        if inner is not element and inner.tag not in INLINE_TAGS:
+            pieces.append(" ")
+        text = inner.text if event == "start" else inner.tail if inner is not element else ""
+        pieces.append(text or "")
+    return clean_line("".join(pieces)[:_MAX_RAW_TITLE_CHARS])
+
+
+def _parts(heading: HtmlElement) -> Iterator[str]:
+    """Yield the pieces of text in a heading, and the texts of its elements."""
+    yield clean_line((heading.text or "")[:_MAX_RAW_TITLE_CHARS])
+    for inner in islice(heading.iterdescendants(), _MAX_HEADINGS):
+        yield _shown_text(inner)
+        yield clean_line((inner.tail or "")[:_MAX_RAW_TITLE_CHARS])
 
 
 def _site_names(document: Document) -> frozenset[str]:
@@ -184,34 +222,6 @@ def _site_names(document: Document) -> frozenset[str]:
     host = document.url.partition("://")[2].partition("/")[0].partition(":")[0].removeprefix("www.")
     names = {fold(name.lstrip("@")) for name in said if name}
     return frozenset(name for name in {*names, fold(host), fold(host.partition(".")[0])} if name)
-
-
-def without_site_name(title: str, names: frozenset[str]) -> str:
-    """Return a title without the site's name at either end; `names` are folded."""
-    while cut := _cut_once(title, names):
-        title = cut
-    return title
-
-
-def _cut_once(title: str, names: frozenset[str]) -> str:
-    separators = list(_SEPARATOR.finditer(title))
-    if not separators:
-        return ""
-    first, last = separators[0], separators[-1]
-    if _is_name(title[last.end() :], names):
-        return title[: last.start()].strip()
-    if _is_name(title[: first.start()], names):
-        return title[first.end() :].strip()
-    return ""
-
-
-def _is_name(part: str, names: frozenset[str]) -> bool:
-    bare = fold(part)
-    return bool(bare) and (
-        bare in names
-        or bare.replace(" ", "") in {name.replace(" ", "") for name in names}
-        or any(name.endswith(f" {bare}") and len(bare) >= _MIN_NAME_SHARE * len(name) for name in names)
-    )
 
 
 # Section, tags, description, picture and authors.
@@ -268,7 +278,7 @@ class _PageWords:
             and folded not in _NO_NAMES
             and not (folded in self.title and 2 * len(folded) > len(self.title))
             and _MACHINE_NAME.match(value) is None
-            and not _is_name(value, self.site_names)
+            and not is_site_name(value, self.site_names)
         )
 
     def those_in_text(self, values: Iterable[str]) -> list[str]:
@@ -377,7 +387,7 @@ def _find_authors(document: Document, words: _PageWords) -> tuple[tuple[str, ...
     said = chain.from_iterable(document.meta.get(name, ()) for name in ("author", "article:author", "dc.creator"))
     of_meta = dict.fromkeys(short_field(value).strip(" -–,;") for value in islice(said, _MAX_AUTHORS))
     for people, origin in (
-        ([name for name in declared if not _is_name(name, words.site_names)], "json-ld"),
+        ([name for name in declared if not is_site_name(name, words.site_names)], "json-ld"),
         (
             [name for name in of_meta if words.is_name(name, max_chars=_MAX_NAME_CHARS) and not _SITE.search(name)],
             "meta",

@@ -36,7 +36,7 @@ _MAX_TEASER_CHARS = 1_500
 # A headline is the title if it is part of it or, from so many words on, shares this many of them.
 _MIN_HEADLINE_CHARS, _MIN_TITLE_CHARS = 28, 8
 _MIN_TITLE_WORDS, _SAME_WORDS_SHARE = 5, 0.75
-_MAY_BE_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年월月일日]")
+_MAY_BE_DATE = re.compile(r"\d{4}|\d\s?[./-]\s?\d|\d\s?[년年월月일日\u0e00-\u0eff]")
 _DATED_ELEMENTS = XPath(
     "//time | //relative-time | //local-time | //time-ago | "
     "//*[contains(@itemprop, 'datePublished') or contains(@property, 'datePublished') or "

@@ -345,6 +345,8 @@ def test_the_day_in_the_address_is_the_date_of_an_article_republished_long_after
         '{"id":7,"published_at":"2026-03-02T08:05:00+07:00","created_at":"2026-02-01"}',
         '{"publishDate": "2026-03-02"}',
         r'["{\"datePublished\":\"2026-03-02T08:05:00Z\"}"]',
+        '{"publishedAt":1772413500000,"id":1}',
+        '{"publish_time":1772413500}',
         "{&quot;publishedAt&quot;:&quot;2026-03-02&quot;,&quot;publishedAt&quot;:&quot;2026-03-02&quot;}",
     ],
 )

@@ -9,7 +9,8 @@ import pytest
 
 from tests.unit.extract.pages import TITLE, article_body, news_page, page_of
 from worker.extract.document import open_document
-from worker.extract.fields.metadata import find_title, without_site_name
+from worker.extract.explain import without_site_name
+from worker.extract.fields.metadata import find_title
 
 
 @pytest.mark.parametrize(
@@ -33,15 +34,22 @@ from worker.extract.fields.metadata import find_title, without_site_name
         ("米の値段が上がる｜見本新聞", {"見本新聞"}, "米の値段が上がる"),
         ("米价上涨-经济", {"样本报"}, "米价上涨-经济"),
         ("Mid-term prices - Kinh-tế", {"tế"}, "Mid-term prices - Kinh-tế"),
+        # Whatever the mark, if the name is known.
+        *(
+            (f"Giá gạo tăng{mark}Báo Mẫu", {"báo mẫu"}, "Giá gạo tăng")
+            for mark in (" / ", " « ", " -- ", " ⋆ ", "│", ": ")
+        ),
+        *((f"Báo Mẫu{mark}Giá gạo tăng", {"báo mẫu"}, "Giá gạo tăng") for mark in (" / ", " › ", " ~ ", ": ")),
+        ("Rice & Sample Gazette", {"sample gazette"}, "Rice & Sample Gazette"),
     ],
 )
 def test_the_sites_name_is_removed_at_either_end(title: str, names: set[str], bare: str) -> None:
     assert without_site_name(title, frozenset(names)) == bare
 
 
-def head(*, json_ld: str = "", open_graph: str = "", other: str = "", headline: str = "") -> str:
+def head(*, json_ld: str = "", open_graph: str = "", other: str = "", headline: str = "", site: str = "") -> str:
     ld = json.dumps({"@type": "NewsArticle", "headline": json_ld}) if json_ld else "{}"
-    said = {"og:title": open_graph, "twitter:title": other, "headline": headline}
+    said = {"og:title": open_graph, "twitter:title": other, "headline": headline, "og:site_name": site}
     metas = (f'<meta property="{name}" content="{value}">' for name, value in said.items() if value)
     return f'{"".join(metas)}<script type="application/ld+json">{ld}</script>'
 
@@ -56,6 +64,7 @@ def found(*, tag: str, headings: tuple[str, ...] = (), second: str = "", **said:
 
 OTHER = "Nhiều xưởng nhỏ không vay được vốn dù lãi suất đã giảm"
 SHORT = " ".join(TITLE.split()[:-2])
+LONG = f"{TITLE}, {OTHER}, và nhiều hộ nông dân phải bán lúa non"
 
 
 @pytest.mark.parametrize(
@@ -101,6 +110,22 @@ SHORT = " ".join(TITLE.split()[:-2])
         ({"tag": f"{TITLE} | Báo Mẫu", "headings": (TITLE,), "headline": "Vay vốn"}, TITLE),
         ({"tag": TITLE, "headline": OTHER}, TITLE),
         ({"tag": TITLE, "headings": (TITLE,), "json_ld": TITLE, "open_graph": "Báo Mẫu"}, TITLE),
+        # A heading with more than the title in it.
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": (f"<span>Kinh tế</span> {TITLE}",)}, TITLE),
+        ({"tag": TITLE, "headings": (f"<div>Kinh tế</div><div>{TITLE}</div>",)}, TITLE),
+        ({"tag": TITLE, "headings": (f"{TITLE}<a href='#'>Chia sẻ</a>",)}, TITLE),
+        ({"tag": "Báo Mẫu", "headings": (TITLE.replace(" ", "<br>", 1),)}, TITLE),
+        ({"tag": f"{SHORT} - Kinh tế - Báo Mẫu", "headings": ("Mobile",), "second": SHORT}, SHORT),
+        # Cut off, in capitals, or only the name of the site.
+        ({"tag": TITLE, "headings": (TITLE,), "json_ld": f"{SHORT}..."}, TITLE),
+        ({"tag": LONG, "headings": (LONG,), "json_ld": LONG[:110]}, LONG),
+        ({"tag": TITLE, "headings": (TITLE,), "json_ld": SHORT}, SHORT),
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": (TITLE.upper(),)}, TITLE),
+        ({"tag": TITLE.upper(), "headings": (TITLE.upper(),)}, TITLE.upper()),
+        ({"tag": f"{TITLE} | Báo Mẫu", "headings": (TITLE,), "json_ld": "Báo", "site": "Báo"}, TITLE),
+        # Short pieces after bars are the section and the site.
+        ({"tag": f"{TITLE} | Kinh tế | Báo Mẫu"}, TITLE),
+        ({"tag": "老桥因维修将关闭一年_新闻中心_样本网"}, "老桥因维修将关闭一年"),
         # What is no title.
         ({"tag": TITLE, "headings": (), "json_ld": "chữ " * 150}, TITLE),
     ],
