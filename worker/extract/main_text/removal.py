@@ -156,8 +156,8 @@ def _comment_headings(body: HtmlElement, density: TextDensity) -> Iterator[HtmlE
     # The phrase is in the element's own text; a count beside it may be in an element of its own.
     hints = comment_hints("\n".join([element.text or "" for element in short]))
     for element in body.iter(*_COMMENT_HEADING_TAGS) if hints else ():
-        own = (element.text or "").lower() if element in short else ""
-        if any(hint in own for hint in hints) and is_comment_heading(element.text_content().strip()):
+        own = element.text.lower() if element.text and element in short else ""
+        if own and any(hint in own for hint in hints) and is_comment_heading(element.text_content().strip()):
             yield element
 
 
