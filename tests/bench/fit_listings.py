@@ -3,7 +3,8 @@
     python -m tests.bench.fit_listings [--folder FOLDER] [--check]
 
 Every labelled page is read under its own address. Measured out of fold: hosts are dealt into two halves, each fitted on
-the other. The weights printed at the end are fitted on all pages; copy them into worker/extract/main_text/listing.py.
+the other. The weights printed at the end are fitted on all pages, as they are written in
+worker/extract/main_text/listing.py: those in use are printed with --folder.
 With --check it prints what the weights in use do, page by page, and fits nothing.
 """
 
@@ -165,10 +166,10 @@ def _fit_and_print(samples: Sequence[Sample]) -> None:
             f"  deal {deal}, unseen: taken for listings {articles} articles, {listings} listings ({', '.join(halves)})"
         )
     intercept, *weights = fit(table, elsewhere, labels).tolist()
-    _say(f"_INTERCEPT = {intercept:.2f}\n_WEIGHTS = {{")
     for name, weight in zip(terms[0], weights, strict=True):
-        _say(f'    "{name}": {weight:.2f},')
-    _say("}")
+        _say(f"    {name:36} {weight:6.2f}")
+    written = ", ".join(f"{weight:.2f}" for weight in weights)
+    _say(f"_INTERCEPT = {intercept:.2f}\n# fmt: off\n_WEIGHTS = (\n    {written},\n)\n# fmt: on")
 
 
 def fit(table: Floats, elsewhere: Floats, labels: Floats) -> Floats:

@@ -331,7 +331,9 @@ _ENDING = re.compile(r"\.[a-zA-Z]{2,5}\Z")
 # Folders whose pages are lists of articles, and the further pages of a list.
 _LIST_FOLDER = re.compile(
     r"/(?:categor(?:y|ies|ia|ie)|kategori[ae]?|tags?|etiquetas?|topi[ck]s?|themen?|temas?|sections?|rubri(?:k|que)|authors?"
-    r"|hub|chu-de|chuyen-muc|chuyen-de|the-loai|tu-khoa|su-kien)/[^/]|/page/\d+/?\Z",
+    r"|hub|chu-de|chuyen-muc|chuyen-de|the-loai|tu-khoa|su-kien)/[^/]|/page/\d+/?(?=\?)|"
+    # The same in the query; `p` names an article of WordPress.
+    r"\?(?:[^#]*&)?(?:page|paged|pg|pagen_\d+|start|offset|cat|category|seite|pagina|trang)=[^&]",
     re.IGNORECASE,
 )
 
@@ -364,5 +366,5 @@ def address_shape(url: str) -> AddressShape:
         slug_letters=max(sum(map(str.isalpha, segment)) for segment in segments),
         digits=max(map(len, (*numbers, *_NUMBER_IN_QUERY.findall(parts.query))), default=0),
         is_dated=_DATED.search(parts.path) is not None,
-        is_in_list=_LIST_FOLDER.search(parts.path) is not None,
+        is_in_list=_LIST_FOLDER.search(f"{parts.path}?{parts.query}") is not None,
     )

@@ -448,3 +448,25 @@ def test_a_list_with_an_introduction_is_a_listing(title: str, heading: str, path
     page = f"<html><head><title>{title}</title></head><body>{body}</body></html>"
     rules = ExtractRules(min_words=40, languages=())
     assert reason_of(page, url=f"https://bao.example{path}", rules=rules) == "listing"
+
+
+def _section(*, teasers: int, after: str = "", names: str = "") -> str:
+    """Return a page of teasers under a longer introduction, with a title that reads like a headline."""
+    introduction = _short_article(f"<h1>{_BRIDGE}</h1>", kind="after")
+    body = introduction + listing_body(teasers).removeprefix("<h1>Kinh tế</h1>") + after
+    return f"<html><head><title>{_BRIDGE} | Báo Mới</title></head><body class='{names}'>{body}</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("names", "path"),
+    [("archive category category-12", "/cau"), ("archive tag paged", "/cau"), ("", "/cau?page=3")],
+    ids=["a category", "a further page of a tag", "a page of a list in the query"],
+)
+def test_a_list_that_its_template_or_address_names_is_one_whatever_its_introduction(names: str, path: str) -> None:
+    page = _section(teasers=20, names=names)
+    assert reason_of(page, url=f"https://bao.example{path}") == "listing"
+
+
+def test_an_article_with_the_classes_of_its_category_is_no_list() -> None:
+    page = _section(teasers=20, names="single single-post category-12 tag-cau")
+    assert "Hội đồng" in read(page, url="https://bao.example/cau", rules=ExtractRules(min_words=40, languages=())).text

@@ -19,6 +19,7 @@ from worker.models.base import dataclass
 
 # The title, without the name of the site.
 
+# No title is longer. Chosen, not measured.
 _MAX_RAW_TITLE_CHARS = 1_000
 _MAX_TITLE_CHARS = 400
 # A page's only heading is taken for the title from this length on, even if nothing confirms it. Chosen, not measured.

@@ -364,7 +364,7 @@ def _own_reading(
     if may_reject and may_be_listing(document, shares) and count_words(document.json_ld.body) < _FEW_WORDS:
         signs = gather_listing_signs(document, density, own, shares)
         reject_listing(signs)
-        is_found = signs.has_headlined_text
+        is_found = signs.features.has_headlined_text
     guard.run("readers' comments", lambda: remove_comments(tree, density, blocks, budget), default=None)
     lead = guard.run("the lead", lambda: find_lead(document, blocks, teasers if is_found else ()), default="")
     guard.run(

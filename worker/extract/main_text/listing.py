@@ -18,24 +18,16 @@ from worker.charset.characters import fold
 from worker.errors import ExtractError, SourceError
 from worker.extract.document import INLINE_TAGS, Document
 from worker.extract.main_text.phrases import ends_sentence, headline_words, repeats_headline
-from worker.extract.main_text.text_blocks import (
-    TextBlock,
-    TextDensity,
-    TextShares,
-    links_to_other_page,
-)
+from worker.extract.main_text.text_blocks import TextBlock, TextDensity, TextShares, links_to_other_page
 from worker.models.base import dataclass
 from worker.urls import is_home
 from worker.urls.keys import AddressShape, address_shape
 
 # Cards: sibling elements of the same tag and class, each with a link to a different page.
 
-
 # So many siblings, of which this share must have links and of these links this share different targets, and so much
 # text in all make a set of cards. Chosen; measured together in the score below.
-_MIN_CARDS = 5
-_MIN_CARD_SHARE = 0.8
-_MIN_CARD_CHARS = 100
+_MIN_CARDS, _MIN_CARD_SHARE, _MIN_CARD_CHARS = 5, 0.8, 100
 # An article has paragraphs of this length side by side. Chosen; measured as part of the score below.
 _LONG_PARAGRAPH_WORDS = 25
 # The text in these belongs to a running text, with links or without.
@@ -110,16 +102,15 @@ def _is_in(element: HtmlElement, boxes: set[HtmlElement] | frozenset[HtmlElement
     return element in boxes or any(ancestor in boxes for ancestor in element.iterancestors())
 
 
-# The score: a logistic regression over pages that declare themselves no article and show signs of a list. The weights
-# are printed by `python -m tests.bench.fit_listings`; docs/extract.md says what was measured.
+# The score: a logistic regression, fitted by `python -m tests.bench.fit_listings`; docs/extract.md has the figures.
 
 _PRICE = re.compile(r"[$€£¥₫₹]\s?\d|\d\s?(?:€|₫|USD|EUR|zł|kr)\b")
 # In letters: a longer slug is no more typical of articles.
 _LONG_SLUG = 40
 LISTING_THRESHOLD = 0.35
-"""Above 0, where articles and listings are equally likely: a lost article is worse than a listing too many."""
+"""Above 0, where both are equally likely: a lost article is worse than a listing too many."""
 _DECLARED_THRESHOLD = 2.0
-"""For pages that declare themselves articles but are mostly other pages' text. Chosen; articles reach 0.2."""
+"""For declared articles that are mostly other pages' text, and pages with the text of their headline. Chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,14 +118,18 @@ class ListingFeatures:
     """What the score is computed from.
 
     `other_pages_share` is the share of the text that announces other pages, `prices` the number of prices,
-    `has_article_type` whether `og:type` is an article, and `has_title_heading` whether the page's title is also a
-    heading on it.
+    `page_numbers` that of links to numbered pages.
+    `is_named_list`: its classes name an archive. `has_headlined_text`: it holds the text of its headline.
+    `has_article_type`: `og:type` is an article. `has_title_heading`: its title is also a heading on it.
     """
 
     flow: CardLayout
     other_pages_share: float
     prices: int
+    page_numbers: int
     is_home: bool
+    is_named_list: bool
+    has_headlined_text: bool
     address: AddressShape
     has_article_type: bool
     has_title_heading: bool
@@ -151,7 +146,10 @@ class ListingFeatures:
             "long paragraphs side by side": _log2(flow.sibling_paragraphs),
             "share that announces other pages": self.other_pages_share,
             "prices": _log2(self.prices),
+            "numbered pages": _log2(self.page_numbers),
             "home page": self.is_home,
+            "name of an archive": self.is_named_list,
+            "text of the headline": self.has_headlined_text,
             "og:type article": self.has_article_type,
             "title is a heading": self.has_title_heading,
             "letters of the slug": min(address.slug_letters, _LONG_SLUG) / 10,
@@ -161,30 +159,18 @@ class ListingFeatures:
         }
 
 
-# Fitted, as said above.
-_INTERCEPT = 1.90
-_WEIGHTS = {
-    "cards": 0.40,
-    "share of words in cards": 2.24,
-    "words per card": -0.46,
-    "words side by side": -0.46,
-    "long paragraphs side by side": -0.88,
-    "share that announces other pages": 2.07,
-    "prices": 0.65,
-    "home page": 1.76,
-    "og:type article": -0.92,
-    "title is a heading": -2.03,
-    "letters of the slug": -0.68,
-    "digits in the address": -0.54,
-    "day in the address": -2.06,
-    "folder of a list": 2.68,
-}
+# Fitted, as said above; in the order of the terms.
+_INTERCEPT = 2.01
+# fmt: off
+_WEIGHTS = (
+    0.41, 2.24, -0.48, -0.49, -0.80, 1.83, 0.66, 0.26, 1.69, 2.56, -1.52, -0.93, -2.00, -0.68, -0.56, -2.10, 2.26,
+)
+# fmt: on
 
 
 def listing_score(features: ListingFeatures) -> float:
     """Return the log odds that a page is a listing rather than an article; 0 means equally likely."""
-    terms = features.terms()
-    return _INTERCEPT + sum(weight * terms[name] for name, weight in _WEIGHTS.items())
+    return _INTERCEPT + sum(weight * term for weight, term in zip(_WEIGHTS, features.terms().values(), strict=True))
 
 
 def _log2(count: float) -> float:
@@ -193,12 +179,9 @@ def _log2(count: float) -> float:
 
 # The text of a page's headline: a run of paragraphs that repeats its words.
 
-
 # A shorter run is a note; at least such shares of it are sentences and of the page's own prose are in it. All chosen;
 # docs/extract.md has what they reach.
-_MIN_RUN_WORDS = 40
-_MIN_IN_SENTENCES = 0.8
-_MIN_SHARE_OF_PROSE = 0.5
+_MIN_RUN_WORDS, _MIN_IN_SENTENCES, _MIN_SHARE_OF_PROSE = 40, 0.8, 0.5
 _HEADING_TAGS = frozenset({"h2", "h3", "h4"})
 
 
@@ -252,34 +235,29 @@ def _parts_runs(element: HtmlElement, density: TextDensity, blocks: Mapping[Html
 # labelled articles and 118 listing pages (docs/extract.md).
 
 # In characters: links and headings as long as headlines.
-_MIN_HEADLINE_LINK_CHARS = 25
-_MIN_HEADING_CHARS = 25
+_MIN_HEADLINE_LINK_CHARS, _MIN_HEADING_CHARS = 25, 25
 # So many teasers, headline links or characters of link text are typical of listings.
-_MANY_TEASERS = 5
-_FEW_LINKS, _LINKS = 5, 10
-_MANY_LINKED_CHARS = 1_600
-# Shares of the text that announce other pages.
-_MOSTLY, _HALF, _MUCH = 0.8, 0.5, 0.4
-# So little text of its own, in characters, is hardly an article.
-_SCRAP_CHARS = 200
+_MANY_TEASERS, _FEW_LINKS, _LINKS, _MANY_LINKED_CHARS = 5, 5, 10, 1_600
+_MOSTLY, _HALF, _MUCH = 0.8, 0.5, 0.4  # shares of the text that announce other pages
+# So little text of its own, in characters, is hardly an article. Links to further pages have at most so many digits.
+_SCRAP_CHARS, _MAX_PAGE_DIGITS = 200, 4
 _MANY_ENTRIES, _FEW_WORDS = 10, 100
+# Words in the classes of `html` and `body`, mostly as WordPress writes them.
+_ARCHIVE_WORDS = frozenset(("archive", "category", "categorypath", "paged", "tag", "taxonomy", "term"))
+_ARTICLE_WORDS = frozenset(("single", "singular", "article", "post", "postid", "detail", "details", "story", "entry"))
+_WORDS = re.compile(r"[a-z]+")
 _COLLECTIONS = frozenset({"collectionpage", "itemlist"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingSigns:
-    """The signs that a page is a listing.
-
-    `links` counts links as long as headlines, `linked_entries` the `article` elements whose heading is a link; `score`
-    is the `listing_score` of the features; `has_headlined_text` says whether the page holds the text of its headline.
-    """
+    """The signs that a page is a listing; `links` counts headlines that are links, `entries` linked `article`s."""
 
     shares: TextShares
     links: int
-    linked_entries: int
+    entries: int
     is_collection: bool
     claims_article: bool
-    has_headlined_text: bool
     features: ListingFeatures
     score: float
 
@@ -298,24 +276,28 @@ def gather_listing_signs(
     document: Document, density: TextDensity, own: Sequence[TextBlock], shares: TextShares
 ) -> ListingSigns:
     """Return the signs that a page is a listing; `own` are the blocks that do not announce other pages."""
-    links = [link for link in density.links if _is_headline(link, density)]
     address, cards = _page_address(document), find_cards(density)
+    shape, is_collection = address_shape(address), not _COLLECTIONS.isdisjoint(document.json_ld.types)
+    at_home, is_named_list = _is_home(address), _is_named_list(document)
+    may_have_text = not (at_home or shape.is_in_list or is_collection or is_named_list)
     features = ListingFeatures(
         flow=measure_card_layout(own, cards),
         other_pages_share=shares.other_pages_share,
-        prices=len(_PRICE.findall(_text_of(document))),
-        is_home=_is_home(address),
-        address=address_shape(address),
+        prices=len(_PRICE.findall(" ".join(document.tree.text_content().split()))),
+        page_numbers=_count_page_numbers(density),
+        is_home=at_home,
+        is_named_list=is_named_list,
+        has_headlined_text=may_have_text and has_headlined_text(document, density, own, shares, cards),
+        address=shape,
         has_article_type=document.meta_value("og:type").lower().startswith("article"),
         has_title_heading=_has_title_heading(document),
     )
     return ListingSigns(
         shares=shares,
-        links=len(links),
-        linked_entries=sum(1 for element in density.elements if element.tag == "article" and _is_headed(element)),
-        is_collection=not _COLLECTIONS.isdisjoint(document.json_ld.types),
+        links=sum(1 for link in density.links if _is_headline(link, density)),
+        entries=sum(1 for element in density.elements if element.tag == "article" and _is_headed(element)),
+        is_collection=is_collection,
         claims_article=document.claims_article,
-        has_headlined_text=has_headlined_text(document, density, own, shares, cards),
         features=features,
         score=listing_score(features),
     )
@@ -330,12 +312,11 @@ def reject_listing(signs: ListingSigns) -> None:
 def _listing_kind(signs: ListingSigns) -> str:
     """Return which kind of listing a page is, an empty string for an article."""
     shares, features = signs.shares, signs.features
-    is_named_list = features.is_home or features.address.is_in_list or signs.is_collection
-    if signs.has_headlined_text and not is_named_list:
-        return ""
-    threshold = _DECLARED_THRESHOLD if signs.claims_article else LISTING_THRESHOLD
-    if signs.shows_list and signs.score > threshold:
+    is_likely_article = signs.claims_article or features.has_headlined_text
+    if signs.shows_list and signs.score > (_DECLARED_THRESHOLD if is_likely_article else LISTING_THRESHOLD):
         return "a home page" if features.is_home else "a listing page"
+    if features.has_headlined_text:
+        return ""
     many = shares.teaser_count >= _MANY_TEASERS or shares.links > _MANY_LINKED_CHARS
     if many and shares.other_pages_share > _MOSTLY and shares.prose < _SCRAP_CHARS:
         # Templates of listing pages copy the declarations of articles; such a page has hardly any text of its own.
@@ -345,7 +326,7 @@ def _listing_kind(signs: ListingSigns) -> str:
     if signs.is_collection and signs.links >= _LINKS:
         return "a collection by its own word"
     # Headlines in `article` elements, each with its lead beside it, read like running text.
-    is_list = signs.linked_entries >= _MANY_ENTRIES and features.flow.sibling_words < _FEW_WORDS
+    is_list = signs.entries >= _MANY_ENTRIES and features.flow.sibling_words < _FEW_WORDS
     return "a listing page" if is_list else ""
 
 
@@ -355,8 +336,20 @@ def _is_headline(link: HtmlElement, density: TextDensity) -> bool:
 
 def _is_headed(entry: HtmlElement) -> bool:
     """Return whether an element has a heading that is a link to another page."""
-    links = (link for heading in entry.iter("h2", "h3", "h4") for link in heading.iter("a"))
-    return any(map(links_to_other_page, links))
+    return any(links_to_other_page(link) for heading in entry.iter(*_HEADING_TAGS) for link in heading.iter("a"))
+
+
+def _count_page_numbers(density: TextDensity) -> int:
+    short = (link for link in density.links if link.tag == "a" and density.chars[link] <= _MAX_PAGE_DIGITS)
+    return sum(1 for link in short if link.get("href") and (link.text_content() or "").strip().isdigit())
+
+
+def _is_named_list(document: Document) -> bool:
+    """Return whether the classes of the page name an archive, and no single article."""
+    named = (document.tree, *document.tree.iterchildren("body"))
+    names = " ".join(filter(None, (element.get(each) for element in named for each in ("class", "id"))))
+    words = frozenset(_WORDS.findall(names.lower()))
+    return not words.isdisjoint(_ARCHIVE_WORDS) and words.isdisjoint(_ARTICLE_WORDS)
 
 
 def _has_title_heading(document: Document) -> bool:
@@ -364,10 +357,6 @@ def _has_title_heading(document: Document) -> bool:
     titles = fold(f"{document.title_tag} {document.meta_value('og:title')} {document.json_ld.headline}")
     headings = (fold(heading.text_content()) for heading in document.tree.iter("h1"))
     return any(len(heading) >= _MIN_HEADING_CHARS and heading in titles for heading in headings)
-
-
-def _text_of(document: Document) -> str:
-    return " ".join(document.tree.text_content().split())
 
 
 def _page_address(document: Document) -> str:
@@ -386,7 +375,7 @@ def _is_home(url: str) -> bool:
 
 
 def _describe(signs: ListingSigns) -> str:
-    parts = {name: _WEIGHTS[name] * term for name, term in signs.features.terms().items()}
+    parts = {name: weight * term for weight, (name, term) in zip(_WEIGHTS, signs.features.terms().items(), strict=True)}
     strongest = sorted((name for name in parts if parts[name] > 0), key=lambda name: -parts[name])[:3]
     return (
         f"{signs.shares.other_pages_share:.0%} of its text announces other pages ({signs.shares.teaser_count} teasers, "
