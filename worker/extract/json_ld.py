@@ -33,26 +33,13 @@ _MAX_LIST_CHARS = 5_000
 # Unix times are at most this large in nanoseconds, the smallest unit in use.
 _MAX_UNIX_TIME = 10**19
 
-_ARTICLE_TYPES = frozenset(
-    {
-        "newsarticle",
-        "article",
-        "reportagenewsarticle",
-        "analysisnewsarticle",
-        "opinionnewsarticle",
-        "backgroundnewsarticle",
-        "reviewnewsarticle",
-        "askpublicnewsarticle",
-        "satiricalarticle",
-        "blogposting",
-        "liveblogposting",
-        "report",
-        "scholarlyarticle",
-        "techarticle",
-        "advertisercontentarticle",
-        "socialmediaposting",
-    }
-)
+# fmt: off
+_ARTICLE_TYPES = frozenset({
+    "newsarticle", "article", "reportagenewsarticle", "analysisnewsarticle", "opinionnewsarticle",
+    "backgroundnewsarticle", "reviewnewsarticle", "askpublicnewsarticle", "satiricalarticle", "blogposting",
+    "liveblogposting", "report", "scholarlyarticle", "techarticle", "advertisercontentarticle", "socialmediaposting",
+})
+# fmt: on
 _PAGE_TYPES = frozenset({"webpage", "itempage", "aboutpage", "medicalwebpage", "faqpage"})
 _SITE_TYPES = frozenset({"website", "organization", "newsmediaorganization"})
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
