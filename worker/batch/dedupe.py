@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
-from itertools import count
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -31,10 +31,10 @@ from daft.runners import get_or_infer_runner_type
 
 from worker.batch.components import connected_components
 from worker.batch.files import (
+    InputFiles,
     engine_errors,
     find_inputs,
-    keep_in_files,
-    keep_in_order,
+    output_folder,
     read_rows,
     write_members,
     write_texts,
@@ -48,16 +48,18 @@ from worker.batch.functions import (
     LONGEST,
     MEMBERSHIP_FIELDS,
     ArticleReader,
+    HitFinder,
     PairJudge,
-    find_hits,
     first_postings,
     may_share_words,
 )
 from worker.batch.groups import MOST_IN_GROUP
+from worker.batch.intermediate import ROWS_A_FILE, Intermediate, file_of_rows, keep_in_order, spread
+from worker.batch.processes import Processes, in_thread, keep_interrupts
 from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, UsageError, install_hint
-from worker.files.atomic import atomic_folder
+from worker.extract.ipc import usable_cores
 from worker.models.base import dataclass
 from worker.storage.corpus.index import MAX_POSTINGS
 
@@ -91,24 +93,31 @@ def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) 
     _start_engine(job.ray)
     found = find_inputs(job.inputs)
     files = [path for each in found for path in each.paths]
-    with _output_folder(job.out) as made, engine_errors(", ".join(job.inputs), files=files):
-        work = made / "work"
-        work.mkdir()
-        corpus = _Corpus(job, work)
-        tell("reading")
-        rows = corpus.read(read_rows(found))
-        tell("finding neighbours")
-        hits = corpus.find_hits()
-        tell("grouping")
-        groups, hits = corpus.find_groups(hits)
-        tell("settling clusters")
-        members = corpus.settle(groups, hits)
-        tell("writing")
-        report = {"files": sum(len(each.paths) for each in found), "rows": rows, **corpus.write(members, made)}
-        report = {**report, **_describe(job)}
+    with (
+        Processes(usable_cores() if job.ray is None else 0) as processes,
+        output_folder(job.out) as made,
+        engine_errors(", ".join(job.inputs), files=files),
+    ):
+        corpus = _Corpus(job, made / "work", processes)
+        steps = partial(_run, corpus, found, made, tell=tell)
+        report = {"files": len(files), **(steps() if job.ray else in_thread(steps)), **_describe(job)}
         (made / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(work)
+        shutil.rmtree(made / "work")
     return report
+
+
+def _run(corpus: _Corpus, found: Sequence[InputFiles], made: Path, *, tell: Callable[[str], None]) -> dict[str, object]:
+    """Take all steps, and return the counts for the report."""
+    tell("reading")
+    rows = corpus.read(read_rows(found))
+    tell("finding neighbours")
+    hits = corpus.find_hits()
+    tell("grouping")
+    groups, hits = corpus.find_groups(hits)
+    tell("settling clusters")
+    members = corpus.settle(groups, hits)
+    tell("writing")
+    return {"rows": rows, **corpus.write(members, made)}
 
 
 def _start_engine(ray: str | None) -> None:
@@ -116,6 +125,8 @@ def _start_engine(ray: str | None) -> None:
     if ray is None:
         if get_or_infer_runner_type() != "native":
             daft.set_runner_native()
+        with keep_interrupts():
+            daft.from_pydict({"number": [0]}).collect()
         return
     try:
         import ray as cluster
@@ -134,17 +145,6 @@ def _start_engine(ray: str | None) -> None:
     )
 
 
-@contextmanager
-def _output_folder(target: Path) -> Iterator[Path]:
-    """Yield a new folder that becomes `target` when the block succeeds."""
-    try:
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with atomic_folder(target.absolute()) as made:
-            yield made
-    except OSError as exc:
-        raise UsageError(f"{target}: cannot be written: {exc.strerror or exc}; name another --out") from exc
-
-
 def _describe(job: DedupeJob) -> dict[str, object]:
     """Return the part of the report that says how the result was made."""
     deduper = Deduper(job.settings)
@@ -159,39 +159,53 @@ def _describe(job: DedupeJob) -> dict[str, object]:
 class _Corpus:
     """The articles of one run on the engine, kept in a working folder with their fingerprints and numbers."""
 
-    def __init__(self, job: DedupeJob, work: Path) -> None:
+    def __init__(self, job: DedupeJob, work: Path, processes: Processes) -> None:
         self._now = job.now
-        self._work = work
         self._on_cluster = job.ray is not None
-        self._steps = count()
-        self._pair_judge = PairJudge(job.settings.probability, job.settings.keep)
+        work.mkdir()
+        self._kept = Intermediate(work, on_cluster=self._on_cluster)
+        self._reader = ArticleReader(job.now, processes)
+        self._hit_finder = HitFinder(processes)
+        self._pair_judge = PairJudge(job.settings, processes)
         self._articles: DataFrame
+        self._files: Sequence[DataFrame] = ()
 
     def read(self, rows: DataFrame) -> int:
         """Clean and fingerprint all rows, and return their number; raises SourceError if there is no text."""
-        reader = ArticleReader(self._now)
         numbered = rows.with_column("number", fn.monotonically_increasing_id())
         # On a cluster, rows that go to a function in the same plan are numbered in the order of the engine's threads.
         numbered = numbered.collect() if self._on_cluster else numbered
-        read = numbered.select(col("number"), reader.read(col("number"), fn.to_struct(*map(col, rows.column_names))))
+        read = numbered.select(
+            col("number"), self._reader.read(col("number"), fn.to_struct(*map(col, rows.column_names)))
+        )
         # The same holds for rows that the engine writes.
-        stored = read.collect() if self._on_cluster else keep_in_order(read, self._work)
-        part = (col("number") // lit(1 << _PARTITION_BITS)).cast(DataType.int64())
-        sizes = stored.select(part.alias("part")).groupby("part").agg(fn.count(col("part")).alias("size")).sort("part")
-        parts = sizes.to_pydict()
-        self._articles = self._with_rows(stored, part, parts["part"], parts["size"])
-        if not self.texts().limit(1).count_rows():
+        folder = self._kept.folder()
+        stored = read.collect() if self._on_cluster else keep_in_order([read], folder)
+        part = (col("number") // lit(1 << _PARTITION_BITS)).cast(DataType.int64()).alias("part")
+        sizes = (
+            stored.select(part, "words")
+            .groupby("part")
+            .agg(fn.count(col("words")).alias("size"), fn.sum(col("words")).alias("words"))
+        )
+        parts = sizes.sort("part").to_pydict()
+        starts = dict(zip(parts["part"], accumulate(parts["size"], initial=0), strict=False))
+        self._articles = self._with_rows(stored, part, starts)
+        if not sum(parts["words"]) and not self.texts().limit(1).count_rows():
             raise SourceError("the input has no text: every row is empty")
-        return int(sum(parts["size"]))
+        total = int(sum(parts["size"]))
+        if not self._on_cluster:
+            files = (daft.read_parquet(str(file_of_rows(folder, at))) for at in range(-(-total // ROWS_A_FILE)))
+            self._files = [self._with_rows(each, part, starts) for each in files]
+            self._kept.expect(articles=total, words=sum(parts["words"]))
+        return total
 
-    def _with_rows(self, stored: DataFrame, part: Expression, parts: list[int], sizes: list[int]) -> DataFrame:
+    def _with_rows(self, stored: DataFrame, part: Expression, starts: Mapping[int, int]) -> DataFrame:
         """Replace the engine's numbers by those of the rows in the input, and fill in times of fetching."""
-        starts = [sum(sizes[:at]) for at in range(len(sizes))]
-        known = daft.from_pydict({"part": parts, "start": starts})
+        known = daft.from_pydict({"part": list(starts), "start": list(starts.values())})
         inside = (col("number") % lit(1 << _PARTITION_BITS)).cast(DataType.int64())
         numbered = (
             stored.with_column("part", part).join(known, on="part")
-            if len(parts) > 1
+            if len(starts) > 1
             else stored.with_column("start", lit(0))
         )
         # The order of the input is the order of fetching, a microsecond apart.
@@ -201,13 +215,18 @@ class _Corpus:
             "fetched_at", fn.coalesce(col("fetched_at"), fetched)
         )
 
-    def _keep(self, rows: DataFrame) -> DataFrame:
-        """Compute rows once, and return them to be used several times."""
-        return keep_in_files(rows, self._work / f"{next(self._steps):03d}") if self._on_cluster else rows.collect()
+    def _beside(self, parts: Iterable[DataFrame], number: str, *columns: Expression) -> Iterator[DataFrame]:
+        """Add what is known of the articles whose numbers are in a column."""
+        by_file: Iterable[tuple[int | None, DataFrame]] = ((None, each) for each in parts)
+        if len(self._files) > 1:
+            by_file = spread(parts, col(number) // lit(ROWS_A_FILE), self._kept.folder()).items()
+        for file, part in by_file:
+            yield part.join(self.texts(file).select(col("row").alias(number), *columns), on=number)
 
-    def texts(self) -> DataFrame:
-        """Return the articles that have words."""
-        return self._articles.where("shingles > 0")
+    def texts(self, file: int | None = None) -> DataFrame:
+        """Return the articles that have words; of one file, if it is given."""
+        articles = self._articles if file is None else self._files[file]
+        return articles.where("shingles > 0")
 
     def find_hits(self) -> DataFrame:
         """Return the `row` of each article with its `hits`, the earlier articles most like it by their index keys.
@@ -218,19 +237,27 @@ class _Corpus:
         posting = (col("row") * lit(1 << LENGTH_BITS) + length).alias("posting")
         size = fn.list_count(col("keys")).cast(DataType.int64()).alias("size")
         keys = self.texts().select(posting, size, col("keys").alias("key")).explode("key")
+        by_key = self._kept.spread([keys], fn.hash(col("key")))
+        by_row = self._kept.spread(map(self._with_postings, by_key), fn.hash(col("posting")))
+        return self._kept.keep_all(map(self._hits, by_row))
+
+    def _with_postings(self, keys: DataFrame) -> DataFrame:
+        """Return the rows of the keys that several articles have, each with the postings of its key."""
         counts = keys.groupby("key").agg(fn.count(col("posting")).alias("articles")).where("articles > 1")
-        shared = self._keep(keys.join(counts, on="key"))
-        postings = self._keep(_few(shared).concat(_many(shared)))
-        near = (
-            shared.join(postings, on="key")
-            .groupby("posting")
-            .agg(fn.any_value(col("size")).alias("size"), fn.list_agg(col("postings")).alias("postings"))
+        shared = self._kept.keep(keys.join(counts, on="key"))
+        postings = self._kept.keep(_few(shared).concat(_many(shared)))
+        return shared.join(postings, on="key").select("posting", "size", "postings")
+
+    def _hits(self, near: DataFrame) -> DataFrame:
+        """Return the hits of articles, given a row for each of their keys."""
+        by_article = near.groupby("posting").agg(
+            fn.any_value(col("size")).alias("size"), fn.list_agg(col("postings")).alias("postings")
         )
-        found = near.select(
+        found = by_article.select(
             (col("posting") // lit(1 << LENGTH_BITS)).cast(DataType.int64()).alias("row"),
-            find_hits(col("posting"), col("size"), col("postings")),
+            self._hit_finder.find_hits(col("posting"), col("size"), col("postings")),
         )
-        return self._keep(found.where(fn.list_count(col("hits")) > lit(0)))
+        return found.where(fn.list_count(col("hits")) > lit(0))
 
     def find_groups(self, hits: DataFrame) -> tuple[DataFrame, DataFrame]:
         """Return the `row` and `group` of the articles that may belong together, and the hits with what is judged.
@@ -238,10 +265,10 @@ class _Corpus:
         Articles are in one group if hits with words in common, or versions of a page, connect them. A group of very
         many is divided. Elsewhere nothing is judged yet: `judged` and `may_join` are null.
         """
-        links, versions = self._connecting(hits, self._sharing), self._keep(self._versions())
-        groups = connected_components(links.select(*_EDGE).concat(versions), keep=self._keep)
+        links, versions = self._connecting(hits, self._sharing), self._kept.keep(self._versions())
+        groups = connected_components(links.select(*_EDGE).concat(versions), keep=self._kept.keep)
         large = groups.groupby("group").agg(fn.count(col("row")).alias("rows")).where(col("rows") > lit(MOST_IN_GROUP))
-        large = self._keep(groups.join(large, on="group", how="semi").select("row"))
+        large = self._kept.keep(groups.join(large, on="group", how="semi").select("row"))
         if large.count_rows():
             return self._divided(large, hits, links, versions)
         return groups, hits.with_columns({name: lit(None).cast(kind) for name, kind in _OF_LARGE.items()})
@@ -252,13 +279,15 @@ class _Corpus:
         """Return groups and hits as `find_groups` does, where in `large` groups only pairs that join connect."""
         pairs = self._connecting(hits.join(large, on="row", how="semi"), self._judged)
         links = links.join(large, left_on="member", right_on="row", how="anti").select(*_EDGE)
-        edges = self._keep(links.concat(pairs.where("joins").select(*_EDGE)).concat(versions))
+        edges = self._kept.keep(links.concat(pairs.where("joins").select(*_EDGE)).concat(versions))
         joining = edges.select(col("one").alias("row"), lit(True).alias("joins")).distinct()  # noqa: FBT003 - a value
         may_join = fn.not_null(col("joins")).alias("may_join")
         verdict = fn.to_struct(*map(col, (*MEMBERSHIP_FIELDS, "is_head"))).alias("judged")
         judged = pairs.select(col("member").alias("row"), verdict).groupby("row").agg(fn.list_agg(col("judged")))
         found = large.join(joining, on="row", how="left").select("row", may_join).join(judged, on="row", how="left")
-        return connected_components(edges, keep=self._keep), self._keep(hits.join(found, on="row", how="left"))
+        return connected_components(edges, keep=self._kept.keep), self._kept.keep(
+            hits.join(found, on="row", how="left")
+        )
 
     def _connecting(self, hits: DataFrame, decide: Callable[[DataFrame], DataFrame]) -> DataFrame:
         """Return what is decided on the pairs of a row and a hit; those that `joins` marks connect all that any does.
@@ -267,40 +296,41 @@ class _Corpus:
         only the rest are decided as well.
         """
         first = decide(hits.select("row", col("first").alias("stored")))
-        groups = connected_components(first.where("joins").select(*_EDGE), keep=self._keep)
+        groups = connected_components(first.where("joins").select(*_EDGE), keep=self._kept.keep)
         others = hits.select("row", "first", col("hits").alias("stored")).explode("stored")
         others = others.where(col("stored") != col("first")).join(groups, on="row", how="left")
         groups = groups.select(col("row").alias("stored"), col("group").alias("stored_group"))
         others = others.join(groups, on="stored", how="left")
         is_apart = fn.coalesce(col("group"), lit(-1)) != fn.coalesce(col("stored_group"), lit(-2))
-        return self._keep(first.concat(decide(others.where(is_apart).select("row", "stored"))))
+        return self._kept.keep(first.concat(decide(others.where(is_apart).select("row", "stored"))))
 
     def _sharing(self, pairs: DataFrame) -> DataFrame:
         """Return the pairs that may have words in common."""
         shared = may_share_words(col("of_row"), col("of_stored")).alias("joins")
         both = self._with_both(pairs, col("sketch"))
-        return self._keep(
-            both.select(col("row").alias("member"), col("stored").alias("against"), shared).where("joins")
-        )
+        found = (each.select(col("row").alias("member"), col("stored").alias("against"), shared) for each in both)
+        return self._kept.keep_all(each.where("joins") for each in found)
 
     def _judged(self, pairs: DataFrame) -> DataFrame:
         """Return the pairs that have words in common, judged as if nothing else were stored."""
         both = self._with_both(pairs, _as_row("row", "shingles"))
-        judged = both.select(self._pair_judge.judge(col("of_row"), col("of_stored")))
-        return self._keep(judged.where(fn.not_null(col("against"))).with_column("joins", fn.not_null(col("relation"))))
+        judged = (each.select(self._pair_judge.judge(col("of_row"), col("of_stored"))) for each in both)
+        joins = fn.not_null(col("relation"))
+        return self._kept.keep_all(
+            each.where(fn.not_null(col("against"))).with_column("joins", joins) for each in judged
+        )
 
-    def _with_both(self, pairs: DataFrame, what: Expression) -> DataFrame:
+    def _with_both(self, pairs: DataFrame, what: Expression) -> Iterator[DataFrame]:
         """Add what is known of the `row` and of the `stored` article of each pair."""
-        articles = self.texts().select("row", what.alias("of_row"))
-        stored = articles.select(col("row").alias("stored"), col("of_row").alias("of_stored"))
-        return pairs.join(articles, on="row").join(stored, on="stored")
+        return self._beside(self._beside([pairs], "row", what.alias("of_row")), "stored", what.alias("of_stored"))
 
     def _versions(self) -> DataFrame:
         """Return an edge from each version of a page to its first one."""
-        pages = self.texts().select("canonical_url", col("row").alias("one"))
-        first = pages.groupby("canonical_url").agg(col("one").min().alias("other"), col("one").max().alias("last"))
-        several = first.where(col("other") < col("last")).select("canonical_url", "other")
-        return pages.join(several, on="canonical_url").where(col("one") > col("other")).select("one", "other")
+        # A hash takes less memory. Two pages with the same one would be in one group, which changes no cluster.
+        pages = self.texts().select(fn.hash(col("canonical_url")).alias("page"), col("row").alias("one"))
+        first = pages.groupby("page").agg(col("one").min().alias("other"), col("one").max().alias("last"))
+        several = first.where(col("other") < col("last")).select("page", "other")
+        return pages.join(several, on="page").where(col("one") > col("other")).select("one", "other")
 
     def settle(self, groups: DataFrame, hits: DataFrame) -> DataFrame:
         """Return the members of all clusters of two or more articles, with the columns of MEMBERSHIP_FIELDS."""
@@ -309,13 +339,18 @@ class _Corpus:
         beside = members.where("may_join").select(col("group").alias("in"), col("hits").alias("row"))
         beside = beside.explode("row").where(fn.not_null(col("row")))
         wanted = beside.concat(groups.select(col("group").alias("in"), "row")).distinct()
-        found = wanted.join(members, on="row", how="left").join(self.texts(), on="row")
+        judged = map(col, (*JUDGED_FIELDS, "shingles"))
+        found = self._beside([wanted.join(members, on="row", how="left")], "row", *judged)
+        return self._kept.keep_all(map(self._settled, self._kept.spread(found, fn.hash(col("in")))))
+
+    def _settled(self, found: DataFrame) -> DataFrame:
+        """Return the members of the clusters of some groups, given all articles of each."""
         found = found.with_column("group", fn.coalesce(col("group"), col("row")))
         article = _as_row("row", "group", "hits", "judged", "may_join", "shingles").alias("article")
         by_group = found.select("in", article).groupby("in").agg(fn.list_agg(col("article")))
         settled = by_group.select(self._pair_judge.settle(col("in"), col("article")).alias("found")).explode("found")
         settled = settled.where(fn.not_null(col("found")))
-        return self._keep(settled.select(*(fn.get(col("found"), name).alias(name) for name in MEMBERSHIP_FIELDS)))
+        return settled.select(*(fn.get(col("found"), name).alias(name) for name in MEMBERSHIP_FIELDS))
 
     def write(self, members: DataFrame, made: Path) -> dict[str, object]:
         """Write texts and clusters into a folder, and return the counts for the report."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import reduce
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from daft.io.sink import DataSink, WriteResult
 from daft.recordbatch import MicroPartition
 
 from worker.errors import SourceError, UsageError
+from worker.files.atomic import atomic_folder
 from worker.models import IndexParameters
 from worker.models.base import dataclass
 from worker.sources.entries import one_line
@@ -203,8 +204,19 @@ def _is_object(line: bytes) -> bool:
 # The result: texts in files of bounded size, the members of clusters in one file.
 
 
-_TEXTS_A_FILE: Final = 100_000
-"""Texts in one file. Chosen, not measured: some hundred megabytes, and a thousand files for 10⁸ texts."""
+@contextmanager
+def output_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder that becomes `target` when the block succeeds."""
+    try:
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with atomic_folder(target.absolute()) as made:
+            yield made
+    except OSError as exc:
+        raise UsageError(f"{target}: cannot be written: {exc.strerror or exc}; name another --out") from exc
+
+
+_TEXTS_A_FILE: Final = 20_000
+"""Texts in one file. Chosen, not measured: some tens of megabytes, which two writers have in memory several times."""
 _ROWS_AT_ONCE: Final = 2_000  # of one row group, as `export` writes them
 
 
@@ -252,32 +264,3 @@ def write_members(members: DataFrame, folder: Path) -> None:
     with pq.ParquetWriter(folder / "clusters.parquet", schema, compression="zstd") as file:
         for batch in members.to_arrow_iter():
             file.write_batch(batch.cast(schema))
-
-
-def keep_in_order(rows: DataFrame, folder: Path) -> DataFrame:
-    """Write rows to files of a working folder in their order, and return them as the engine reads them from there."""
-    batches = rows.to_arrow_iter()
-    batch = next(batches, None)
-    for number in count():
-        path = folder / f"{number:06d}.parquet"
-        with pq.ParquetWriter(path, rows.schema().to_pyarrow_schema(), compression="zstd") as file:
-            written = 0
-            while batch is not None and written < _TEXTS_A_FILE:
-                file.write_batch(batch)
-                written += len(batch)
-                batch = next(batches, None)
-        if batch is None:
-            break
-    return daft.read_parquet(f"{folder}/*.parquet")
-
-
-def keep_in_files(rows: DataFrame, folder: Path) -> DataFrame:
-    """Return rows computed by a cluster in as few parts as they need; their order is lost.
-
-    Tasks leave many parts without rows in memory, and a later step has a task for each of them: they would multiply
-    with every step. An empty part makes no file, and small files are read by one task. No condition may reach the
-    files: by their statistics the engine skips rows of which two columns differ.
-    """
-    schema = rows.schema().to_pyarrow_schema()
-    paths = rows.write_parquet(str(folder), compression="zstd").to_pydict()["path"]
-    return (daft.read_parquet(paths) if paths else daft.from_arrow(schema.empty_table())).collect()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Any, Final
 
 import daft
@@ -16,6 +17,7 @@ from daft import DataType, Series
 
 from worker.batch.files import PLACE
 from worker.batch.groups import CorpusRow, JoiningPair, Membership, judge_row, membership_of, settle_group
+from worker.batch.processes import Processes
 from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
 from worker.config.schema import DedupeSettings
 from worker.dates.parsing import plausible_date, read_date
@@ -98,31 +100,37 @@ def _column(values: Iterable[object], kind: DataType) -> Any:
 class ArticleReader:
     """Turns rows into articles with their fingerprints and index keys; `now` is the time of the run."""
 
-    def __init__(self, now: datetime) -> None:
-        self._now = now
+    def __init__(self, now: datetime, processes: Processes) -> None:
+        self._read = partial(_read_rows, now)
+        self._processes = processes
 
     @daft.method.batch(return_dtype=_ARTICLE, unnest=True, batch_size=_ROWS)
     def read(self, number: Any, columns: Any) -> Any:
         """Return the articles of a batch of rows."""
-        rows = zip(number.to_pylist(), columns.to_pylist(), strict=True)
-        return _column((self._read_one(f"{values[PLACE]}#{number}", values) for number, values in rows), _ARTICLE)
+        return self._processes.call(self._read, number, columns)
 
-    def _read_one(self, place: str, values: Mapping[str, Any]) -> dict[str, object]:
-        article = read_article(values, place=place, now=self._now)
-        every = shingles(tokenize(article.text).hashes)
-        made = fingerprint_of(every)
-        return {
-            **{name: getattr(article, name) for name in ARTICLE_FIELDS if name != "id"},
-            "id": article.external_id,
-            "kind": article.kind.value,
-            "fetched_at": article.fetched_at if article.fetched_at is not self._now else None,
-            "signature": made.signature,
-            "bands": made.bands,
-            "anchors": made.anchors,
-            "shingles": made.shingles,
-            "keys": index.keys_of(made),
-            "sketch": sketch(every),
-        }
+
+def _read_rows(now: datetime, numbers: Iterable[int], rows: Iterable[Mapping[str, Any]]) -> Any:
+    numbered = zip(numbers, rows, strict=True)
+    return _column((_read_row(f"{row[PLACE]}#{number}", row, now) for number, row in numbered), _ARTICLE)
+
+
+def _read_row(place: str, values: Mapping[str, Any], now: datetime) -> dict[str, object]:
+    article = read_article(values, place=place, now=now)
+    every = shingles(tokenize(article.text).hashes)
+    made = fingerprint_of(every)
+    return {
+        **{name: getattr(article, name) for name in ARTICLE_FIELDS if name != "id"},
+        "id": article.external_id,
+        "kind": article.kind.value,
+        "fetched_at": article.fetched_at if article.fetched_at is not now else None,
+        "signature": made.signature,
+        "bands": made.bands,
+        "anchors": made.anchors,
+        "shingles": made.shingles,
+        "keys": index.keys_of(made),
+        "sketch": sketch(every),
+    }
 
 
 def read_article(values: Mapping[str, Any], *, place: str, now: datetime) -> Article:
@@ -173,17 +181,26 @@ def first_postings(postings: Series) -> Any:
     return _column((sorted(each)[: index.MAX_POSTINGS] for each in postings.to_pylist()), _KEYS)
 
 
-@daft.func.batch(return_dtype=_HITS, unnest=True, batch_size=_ROWS)
-def find_hits(posting: Series, size: Series, postings: Series) -> Any:
-    """Return the earlier articles that share the most and rarest keys with each article, the best first.
+@daft.cls
+class HitFinder:
+    """Finds the earlier articles that are most like each article by their index keys."""
 
-    `posting` is the article's own, `size` its number of keys, and `postings` the postings of each key that others have,
-    in ascending order.
-    `first` is the hit that is most probably the head of a cluster of copies: the earliest of those that share half as
-    many keys as the best one, or more.
-    """
-    columns = (posting, size, postings)
-    return _column((_hits_of(*values) for values in zip(*(each.to_pylist() for each in columns), strict=True)), _HITS)
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+
+    @daft.method.batch(return_dtype=_HITS, unnest=True, batch_size=_ROWS)
+    def find_hits(self, posting: Any, size: Any, postings: Any) -> Any:
+        """Return the earlier articles that share the most and rarest keys with each article, the best first.
+
+        `posting` is the article's own, `size` its number of keys, and `postings` the postings of each key that others
+        have, in ascending order. `first` is the hit that is most probably the head of a cluster of copies: the earliest
+        of those that share half as many keys as the best one, or more.
+        """
+        return self._processes.call(_find_hits, posting, size, postings)
+
+
+def _find_hits(*columns: Iterable[Any]) -> Any:
+    return _column((_hits_of(*values) for values in zip(*columns, strict=True)), _HITS)
 
 
 def _hits_of(posting: int, size: int, postings: list[list[int]]) -> dict[str, object]:
@@ -220,8 +237,10 @@ JUDGED: Final = DataType.list(_VERDICT)
 class PairJudge:
     """Judges pairs of articles, and groups of articles in their order, as online."""
 
-    def __init__(self, merge_at: float, keep: str) -> None:
-        self._deduper = Deduper(DedupeSettings.model_validate({"merge_at": merge_at, "keep": keep}))
+    def __init__(self, settings: DedupeSettings, processes: Processes) -> None:
+        terms = settings.probability, settings.keep
+        self._judge, self._settle = partial(_judge_pairs, *terms), partial(_settle_groups, *terms)
+        self._processes = processes
 
     @daft.method.batch(return_dtype=_VERDICT, unnest=True, batch_size=_ROWS)
     def judge(self, article: Any, stored: Any) -> Any:
@@ -229,23 +248,37 @@ class PairJudge:
 
         `against` is null if they have no word in common, `relation` if they do not join.
         """
-        pairs = zip(article.to_pylist(), stored.to_pylist(), strict=True)
-        return _column((self._judge(corpus_row(one), corpus_row(other)) for one, other in pairs), _VERDICT)
-
-    def _judge(self, one: CorpusRow, other: CorpusRow) -> dict[str, object]:
-        alone = Neighbour.of(other.article, other.row, cluster=other.row, head=True)
-        verdict = judge_row(one, [alone], self._deduper)
-        found = {**_membership_fields(membership_of(one.row, verdict)), "is_head": verdict.head}
-        return {**found, "against": other.row if any(each.shared_words for each in verdict.considered) else None}
+        return self._processes.call(self._judge, article, stored)
 
     @daft.method.batch(return_dtype=DataType.list(_MEMBERSHIP), batch_size=_GROUPS)
     def settle(self, group: Any, rows: Any) -> Any:
         """Return the members of the clusters in each group of articles."""
-        groups = zip(group.to_pylist(), rows.to_pylist(), strict=True)
-        return _column((self._settle(number, of_group) for number, of_group in groups), DataType.list(_MEMBERSHIP))
+        return self._processes.call(self._settle, group, rows)
 
-    def _settle(self, group: int, rows: list[Mapping[str, Any]]) -> list[dict[str, object]]:
-        return [_membership_fields(each) for each in settle_group([*map(corpus_row, rows)], group, self._deduper)]
+
+@cache
+def _deduper(merge_at: float, keep: str) -> Deduper:
+    return Deduper(DedupeSettings.model_validate({"merge_at": merge_at, "keep": keep}))
+
+
+def _judge_pairs(merge_at: float, keep: str, articles: Iterable[Any], stored: Iterable[Any]) -> Any:
+    deduper, pairs = _deduper(merge_at, keep), zip(articles, stored, strict=True)
+    return _column((_judge_pair(corpus_row(one), corpus_row(other), deduper) for one, other in pairs), _VERDICT)
+
+
+def _judge_pair(one: CorpusRow, other: CorpusRow, deduper: Deduper) -> dict[str, object]:
+    alone = Neighbour.of(other.article, other.row, cluster=other.row, head=True)
+    verdict = judge_row(one, [alone], deduper)
+    found = {**_membership_fields(membership_of(one.row, verdict)), "is_head": verdict.head}
+    return {**found, "against": other.row if any(each.shared_words for each in verdict.considered) else None}
+
+
+def _settle_groups(merge_at: float, keep: str, groups: Iterable[int], rows: Iterable[list[Any]]) -> Any:
+    deduper = _deduper(merge_at, keep)
+    settled = (
+        settle_group([*map(corpus_row, of_group)], group, deduper) for group, of_group in zip(groups, rows, strict=True)
+    )
+    return _column((list(map(_membership_fields, each)) for each in settled), DataType.list(_MEMBERSHIP))
 
 
 def _membership_fields(membership: Membership) -> dict[str, object]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -335,8 +336,9 @@ def dedupe(common: CommonOptions, inputs: tuple[str, ...], out: Path, ray: str |
     from worker.clock import SystemClock
 
     try:
-        from worker.batch.dedupe import DedupeJob
-        from worker.batch.dedupe import dedupe as run
+        with _end_at_interrupt():
+            from worker.batch.dedupe import DedupeJob
+            from worker.batch.dedupe import dedupe as run
     except ModuleNotFoundError as exc:
         if exc.name not in {"daft", "pyarrow"}:
             raise
@@ -351,6 +353,19 @@ def dedupe(common: CommonOptions, inputs: tuple[str, ...], out: Path, ray: str |
             f"{out}: {report['texts']:,} texts kept of {report['rows']:,}; {report['copies']:,} copies in "
             f"{report['clusters']:,} clusters, {report['empty']:,} rows without text"
         )
+
+
+@contextmanager
+def _end_at_interrupt() -> Iterator[None]:
+    """End the process when Ctrl-C is pressed during the block, which has nothing to undo.
+
+    Libraries that are imported there take an exception for a failure of their own, and go on.
+    """
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import random
+import subprocess
 import sys
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -25,9 +26,10 @@ from tests.texts import as_text
 from worker.batch import groups
 from worker.batch.components import connected_components
 from worker.batch.dedupe import DedupeJob, dedupe
-from worker.batch.files import engine_errors, keep_in_files
+from worker.batch.files import engine_errors
 from worker.batch.functions import read_article
 from worker.batch.groups import CorpusRow, JoiningPair, judge_row, membership_of, settle_group
+from worker.batch.intermediate import keep_in_files
 from worker.cli.main import cli
 from worker.config.schema import DedupeSettings
 from worker.dedupe.fingerprint import fingerprint
@@ -94,6 +96,12 @@ def test_the_clusters_are_those_of_the_online_worker(tmp_path: Path, monkeypatch
     assert heads == online
     assert len(set(heads.values())) < len(rows) - 10
     assert online[len(rows) - 1] == len(rows) - 2
+
+    monkeypatch.setattr("worker.batch.intermediate._ROWS_A_PART", 20)
+    for module in ("dedupe", "intermediate"):
+        monkeypatch.setattr(f"worker.batch.{module}.ROWS_A_FILE", 16)
+    dedupe(DedupeJob(inputs=[str(tmp_path / "*.*")], out=tmp_path / "parts", settings=DedupeSettings(), now=NOW))
+    assert pq.read_table(tmp_path / "parts" / "clusters.parquet").to_pylist() == members
 
     monkeypatch.setattr("worker.batch.dedupe.MOST_IN_GROUP", 3)
     dedupe(DedupeJob(inputs=[str(tmp_path / "*.*")], out=tmp_path / "divided", settings=DedupeSettings(), now=NOW))
@@ -216,6 +224,23 @@ def test_a_signal_ends_the_process_before_threads_of_the_engine_can_abort_it(
 
     found = CliRunner().invoke(cli, ["-q", "dedupe", "x.jsonl", "--out", str(tmp_path / "out")])
     assert str(found.exception) == f"ended with {status}"
+
+
+def test_an_interrupt_while_the_engine_is_imported_ends_the_process(tmp_path: Path) -> None:
+    (tmp_path / "daft.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
+        "raise ModuleNotFoundError(name='daft')\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "worker", "dedupe", "x.jsonl", "--out", "out"]
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
+
+    ended = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (130, b"")
 
 
 def test_a_full_disk_is_no_fault_of_the_input() -> None:
