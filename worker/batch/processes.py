@@ -122,6 +122,8 @@ def keep_interrupts() -> Iterator[None]:
         yield
         if current_thread() is main_thread():
             signal.signal(signal.SIGINT, before)
+    if before is signal.SIG_IGN:  # a script's job in the background: the engine would stop, with part of the rows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _answer(pipe: Connection) -> None:

@@ -243,6 +243,19 @@ def test_an_interrupt_while_the_engine_is_imported_ends_the_process(tmp_path: Pa
     assert (ended.returncode, ended.stderr) == (130, b"")
 
 
+def test_an_interrupt_that_a_job_in_the_background_ignores_does_not_stop_the_engine() -> None:
+    code = (
+        "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from worker.batch import dedupe\ndedupe._start_engine(None)\nimport daft\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "print(signal.SIGINT in signal.sigpending(), daft.from_pydict({'n': [1, 2]}).collect().count_rows())"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ended.stdout.split() == ["True", "2"]
+
+
 def test_a_full_disk_is_no_fault_of_the_input() -> None:
     with pytest.raises(OSError, match="No space"), engine_errors("corpus.parquet"):
         raise OSError(errno.ENOSPC, "No space left on device")

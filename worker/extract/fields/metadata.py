@@ -37,7 +37,7 @@ _MIN_WORDS_BEFORE_BAR = 4
 # JSON-LD's headlines are cut off at 110 characters, often without a mark: from this length on, a longer title that
 # begins alike is the whole one.
 _MIN_CUT_CHARS = 100
-_CUT_OFF = re.compile(r"\s?(?:…|\.{3,})\Z")
+_CUT_OFF = re.compile(r"\s?(?:…|(?<!\.)\.{3,})\Z")
 # Bounds the work on a hostile page. Chosen, not measured.
 _MAX_HEADINGS = 20
 

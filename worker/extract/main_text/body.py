@@ -45,8 +45,7 @@ _RETRY_SHARE = 0.6
 _FALLBACK_SHARE = 0.25
 # That cell must hold this share of the outermost table's text: short lines beside it can be a table of the article.
 _LAYOUT_SHARE = 0.7
-# In characters; a cell with so much running text is no cell of data. Chosen.
-_MIN_PROSE_OF_LAYOUT = 600
+_MIN_PROSE_OF_LAYOUT = 600  # in characters: no cell of data has so much; chosen
 _BOX_TAGS = ("div", "section", "figure", "aside", "img", "ins")
 # Trafilatura discards these elements with everything in them.
 _DISCARDED_TAGS = frozenset(
@@ -55,8 +54,7 @@ _DISCARDED_TAGS = frozenset(
 # Elements that may hold text beside blocks. Table cells and list items need no change.
 _BARE_TEXT_TAGS = ("body", "div", "article", "section", "main", "center", "font", "span", "blockquote", "details")
 _PLAIN_TAGS = frozenset({"div", "section", "center"})
-# In characters; shorter text is a label. Chosen, not measured.
-_MIN_BARE_TEXT_CHARS = 20
+_MIN_BARE_TEXT_CHARS = 20  # shorter text is a label; chosen, not measured
 # A discarded element with more than this share of the container's text is part of the article (docs/extract.md).
 _ARTICLE_SHARE = 0.3
 # A frame that trafilatura knows by name counts if it holds this share of the text in paragraphs (docs/extract.md).
@@ -92,6 +90,11 @@ def extract_body(tree: HtmlElement, density: TextDensity, blocks: Sequence[TextB
     _wrap_bare_text(container, density, prose=prose)
     _mark_article_body(tree, container, density, inside)
     best = _run_trafilatura(tree, fast=True)
+    boxes = [block.element for block in inside if block.weight > 0]
+    if len(best) == 1 < len(boxes) and all(map(_is_box_of_text, boxes)):  # of a page without paragraphs it makes one
+        for box in boxes:
+            box.tag = "p"
+        best = _run_trafilatura(tree, fast=True)
     if total_chars(best) < _RETRY_SHARE * prose and container is not body:
         best = max(best, _run_trafilatura(_page_with_only(container), fast=True), key=total_chars)
     if total_chars(best) < _FALLBACK_SHARE * prose:
@@ -247,11 +250,7 @@ def _wrap_bare_text(container: HtmlElement, density: TextDensity, *, prose: int)
         beside = box.itersiblings(preceding=True) if is_divided and box is not container else ()
         running = [each for each in beside if density.own.get(each, 0) >= MIN_SENTENCE_CHARS]
         for block in (*blocks, *running) if any(wrapped) else ():
-            if (
-                block.tag in _PLAIN_TAGS
-                and all(map(_is_inline_run, block))
-                and len(block.text_content().strip()) >= _MIN_BARE_TEXT_CHARS
-            ):
+            if _is_box_of_text(block) and len(block.text_content().strip()) >= _MIN_BARE_TEXT_CHARS:
                 block.tag = "p"
 
 
@@ -271,6 +270,10 @@ def _unwrap_around_breaks(box: HtmlElement) -> bool:
 def _is_inline_run(element: HtmlElement) -> bool:
     """Return whether an element is part of the text around it and holds no block."""
     return element.tag == "br" or (is_inline(element) and all(map(is_inline, element.iter("*"))))
+
+
+def _is_box_of_text(element: HtmlElement) -> bool:
+    return element.tag in _PLAIN_TAGS and all(map(_is_inline_run, element))
 
 
 def _wrap_run(box: HtmlElement, before: HtmlElement | None) -> bool:
@@ -300,8 +303,7 @@ def _is_text_in(block: TextBlock, container: HtmlElement) -> bool:
 
 def _page_with_only(container: HtmlElement) -> HtmlElement:
     page = container.makeelement("html")
-    body = container.makeelement("body")
-    page.append(body)
+    page.append(body := container.makeelement("body"))
     copied = container.__copy__()
     copied.tail = None
     body.append(copied)

@@ -362,6 +362,19 @@ def test_a_box_with_paragraphs_only_is_not_marked() -> None:
     assert "Giấy phép" not in read(news_page(body=body_), rules=RULES).text
 
 
+@pytest.mark.parametrize("frame", ["<div class=b>{}</div>", "<div class=detail-content><section>{}</section></div>"])
+@pytest.mark.parametrize("part", ["div", "section", "center"])
+def test_a_box_for_each_paragraph_is_a_line_for_each(frame: str, part: str) -> None:
+    text = "".join(f"<{part}>{each}</{part}>" for each in (LEAD, *PARAGRAPHS))
+    menu = (
+        "<div id=top><a href=/>Trang chủ</a> <a href=/a>Thời sự</a> | Thứ hai, 30/11/2026 | Hotline 0900 000 000</div>"
+    )
+    tags = "<div>Từ khóa: <a href=/t>đê</a></div>"
+    page = f"{menu}<h1>{TITLE}</h1><div>Chia sẻ Facebook Zalo</div>{frame.format(text)}{tags}"
+
+    assert read(news_page(body=page), rules=RULES).text.split("\n") == [LEAD, *PARAGRAPHS]
+
+
 def test_a_page_without_any_text_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     read_again: list[Page] = []
     monkeypatch.setattr(finder, "extract_with_library", read_again.append)
