@@ -180,18 +180,26 @@ def engine_errors(place: str, *, files: Sequence[str] = ()) -> Iterator[None]:
 
 
 def _damaged_line(path: str) -> str:
-    """Return file, number and text of the first line that is no JSON object, as an error; empty if there is none."""
+    """Return file, number and text of the first line that is no JSON object, as an error; empty if there is none.
+
+    Empty lines come last: they are no damage, but the engine does not read a file with any.
+    """
+    blank = 0
     if _form(path) != JSON_LINES or "://" in path:
         return ""
     with suppress(OSError, SourceError), opened_lines(Path(path)) as opened:
         if opened.peek(1)[:1] == b"[":  # one array, which the engine reads as well
             return ""
         for number, line in numbered_lines(opened, _LONGEST_LINE):
-            if line.strip() and not _is_object(line):
+            if not line.strip():
+                blank = blank or number
+            elif not _is_object(line):
                 text = one_line(line.decode(errors="replace"))
                 shown = f"{text[:_SHOWN_LENGTH]}{'…' * (len(text) > _SHOWN_LENGTH)}"
                 return f"{path}: line {number:,} cannot be read: it is no JSON object ({shown}); correct or remove it"
-    return ""
+    return (
+        f"{path}: line {blank:,} is empty, and the engine reads no such file; remove its empty lines" if blank else ""
+    )
 
 
 def _is_object(line: bytes) -> bool:

@@ -159,6 +159,7 @@ def test_what_cannot_be_deduplicated_is_one_line_and_leaves_nothing(tmp_path: Pa
     (tmp_path / "broken.jsonl").write_text('{"text": "x', encoding="utf-8")
     (tmp_path / "third.jsonl").write_text('{"text": "x"}\n\n"y"\n{"text": "z"}\n', encoding="utf-8")
     (tmp_path / "second.jsonl.gz").write_bytes(gzip.compress(b'{"text": "x"}\nnot ' + b"a" * 60))
+    (tmp_path / "gap.jsonl").write_text('{"text": "x"}\n{"text": "z"}\n\n', encoding="utf-8")
     (tmp_path / "blank.jsonl").write_text('{"text": ""}\n', encoding="utf-8")
     (tmp_path / "nothing.jsonl").touch()
     (tmp_path / "other.csv").touch()
@@ -176,6 +177,7 @@ def test_what_cannot_be_deduplicated_is_one_line_and_leaves_nothing(tmp_path: Pa
             SourceError,
             f"second.jsonl.gz: line 2 cannot be read: it is no JSON object (not {'a' * 56}…)",
         ),
+        ("gap.jsonl", "out", SourceError, "gap.jsonl: line 3 is empty, and the engine reads no such file; remove its"),
         ("blank.jsonl", "out", SourceError, "every row is empty"),
         ("nothing.jsonl", "out", SourceError, "nothing.jsonl: is empty"),
         ("other.csv", "out", UsageError, "is neither Parquet nor JSON lines"),
