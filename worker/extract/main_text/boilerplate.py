@@ -24,7 +24,7 @@ from worker.extract.main_text.phrases import (
     is_shortcode,
     strip_age,
 )
-from worker.extract.main_text.text_blocks import ArticleBlock
+from worker.extract.main_text.text_blocks import MIN_BLOCK_CHARS, ArticleBlock
 from worker.models import Article
 from worker.models.base import dataclass
 
@@ -115,8 +115,6 @@ _RESTATED_SHARE, _MIN_RESTATING_CHARS = 0.7, 1_000
 # page about links. Applied from _MIN_MATCHES matches on. Chosen; docs/extract.md has the result as a whole.
 _MAX_RULE_SHARE = 0.3
 _MIN_MATCHES = 3
-# In characters; shorter blocks above and below the text can be labels. Chosen.
-_MIN_TEXT_CHARS = 60
 # In characters; longer blocks are no headlines. Chosen, not measured.
 _MAX_HEADLINE_CHARS = 160
 _SENTENCE_END = re.compile(r"[.!?…。！？।]\W{0,3}$")
@@ -177,7 +175,7 @@ def _dated_headlines(blocks: Sequence[ArticleBlock]) -> range:
 
 def _lines_around_text(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) -> Iterator[int]:
     """Yield the indexes of dates above and below the text, and of short lines at its end below a dropped heading."""
-    long = [index for index, block in enumerate(blocks) if len(block.text) >= _MIN_TEXT_CHARS]
+    long = [index for index, block in enumerate(blocks) if len(block.text) >= MIN_BLOCK_CHARS]
     if not long:
         return
     # The lead may stand above the date.

@@ -113,7 +113,7 @@ _BLOCK_TAGS = frozenset((
 # fmt: on
 # All in characters, all chosen, not measured one by one; docs/extract.md has the result as a whole. Shorter texts are
 # labels, not running text.
-_MIN_BLOCK_CHARS = 60
+MIN_BLOCK_CHARS = 60
 MAX_BOX_LEVELS = 4
 """How many ancestors of a block are looked at. Chosen, not measured."""
 _MAX_WEIGHT_CHARS = 600  # a longer block counts only as this much, so that no single block outweighs an article
@@ -206,7 +206,7 @@ class TextShares:
 def find_text_blocks(density: TextDensity) -> list[TextBlock]:
     """Return the blocks of running text, in page order."""
     own = density.own
-    long = (each for each in density.elements if own.get(each, 0) >= _MIN_BLOCK_CHARS and each.tag in _BLOCK_TAGS)
+    long = (each for each in density.elements if own.get(each, 0) >= MIN_BLOCK_CHARS and each.tag in _BLOCK_TAGS)
     return [TextBlock(each, own[each], density.own_linked.get(each, 0), _is_inside_link(each)) for each in long]
 
 
