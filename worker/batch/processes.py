@@ -113,17 +113,16 @@ def _without_interrupts() -> Iterator[None]:
 
 @contextmanager
 def keep_interrupts() -> Iterator[None]:
-    """Let Ctrl-C end the process as before when the engine has run its first query in the block.
+    """Let Ctrl-C do as before, end the process or nothing, when the engine has run its first query in the block.
 
-    The engine takes the signal over then, once and for all, and loses it now and then.
+    The engine takes the signal over then, once and for all: it loses it now and then, and stops, with part of the
+    rows, at one that a script's job in the background ignores.
     """
     before = signal.getsignal(signal.SIGINT)
     with _without_interrupts():
         yield
         if current_thread() is main_thread():
             signal.signal(signal.SIGINT, before)
-    if before is signal.SIG_IGN:  # a script's job in the background: the engine would stop, with part of the rows
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _answer(pipe: Connection) -> None:
