@@ -350,8 +350,14 @@ class AddressShape:
     is_dated: bool = False
     is_in_list: bool = False
 
+    @property
+    def says_much(self) -> bool:
+        """Whether the address alone tells an article from a list: `/page.html` and `/p/7` do not."""
+        is_long = self.slug_letters >= _UNKNOWN_ADDRESS.slug_letters or self.digits > _UNKNOWN_ADDRESS.digits
+        return is_long or self.is_dated or self.is_in_list
 
-# A saved page without an address: as typical articles have.
+
+# A page without an address, or with one that says nothing: as typical articles have.
 _UNKNOWN_ADDRESS = AddressShape(slug_letters=25, digits=1)
 
 

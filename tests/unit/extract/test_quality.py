@@ -77,6 +77,11 @@ ANY_LENGTH = ExtractRules(min_words=20, languages=())
 HEADLINE = "Lãi suất giảm nhưng doanh nghiệp nhỏ vẫn khó vay"
 
 
+def menu(path: str) -> str:
+    """Return a menu that leads to a section: by it the page confirms that the address is its own."""
+    return f"<nav><a href='/'>Trang chủ</a> <a href='{path}'>Mục</a></nav>"
+
+
 def sidebar(links: int = 30) -> str:
     rows = "".join(
         f'<li><a href="/tin-{i}.html">Tin thứ {i} trong ngày của tòa soạn chúng tôi</a></li>' for i in range(links)
@@ -101,7 +106,9 @@ SECTIONS = {
 
 @pytest.mark.parametrize("kind", SECTIONS)
 def test_section_pages_are_no_articles(kind: str) -> None:
-    assert reason_of(news_page(body=SECTIONS[kind]), rules=ExtractRules(min_words=20, languages=())) == "listing"
+    body = menu("/kinh-te") + SECTIONS[kind]
+
+    assert reason_of(news_page(body=body), rules=ExtractRules(min_words=20, languages=())) == "listing"
 
 
 SECTION_ADDRESSES = (
@@ -120,7 +127,7 @@ FOOTER = f"<footer><p>Cơ quan chủ quản của tòa soạn đặt tại thàn
 @pytest.mark.parametrize("path", SECTION_ADDRESSES)
 def test_a_section_page_is_a_listing_under_any_address_of_a_section(path: str) -> None:
     head = '<meta property="og:type" content="article">'
-    body = listing_body(8).replace("Kinh tế", "Thị trường chứng khoán") + sidebar() + FOOTER
+    body = menu(path) + listing_body(8).replace("Kinh tế", "Thị trường chứng khoán") + sidebar() + FOOTER
     page = news_page(head=head, body=body, title="Thị trường chứng khoán")
 
     assert reason_of(page, url=f"https://bao.example{path}") == "listing"
@@ -135,6 +142,54 @@ def test_a_short_article_without_metadata_is_an_article_under_a_short_address(pa
     text = read(news_page(body=body, title=HEADLINE), url=f"https://bao.example{path}", rules=ANY_LENGTH).text
 
     assert text.split("\n")[-2:] == list(PARAGRAPHS[:2])
+
+
+SAYS_NOTHING = (
+    "https://trang.example/page.html",
+    "https://trang.example/1234",
+    "https://trang.example/p/abc.html",
+    "https://trang.example/?x=1",
+    "https://trang.example/2/",
+    "file:///trang/7.html",
+)
+
+
+@pytest.mark.parametrize("url", SAYS_NOTHING)
+def test_an_address_that_says_nothing_and_that_the_page_does_not_confirm_weighs_nothing(url: str) -> None:
+    teasers = listing_body(6).removeprefix("<h1>Kinh tế</h1>")
+    body = f"<main><p>{PARAGRAPHS[0]}</p><p>{PARAGRAPHS[1]}</p></main>{teasers}{sidebar(20)}"
+
+    assert PARAGRAPHS[1] in read(news_page(body=body, title="Báo Mẫu"), url=url, rules=ANY_LENGTH).text
+
+
+@pytest.mark.parametrize(
+    "confirmation",
+    [
+        menu("/doc"),
+        menu("https://bao.example/doc/"),
+        '<link rel="canonical" href="https://bao.example/doc">',
+        "".join(f'<a href="/doc/{place}">Mục {place}</a>' for place in ("phim", "nhac", "sach")),
+    ],
+    ids=["a link to it", "an absolute link", "its canonical address", "places below it"],
+)
+def test_a_short_address_that_the_page_confirms_is_a_sections(confirmation: str) -> None:
+    teasers = listing_body(6).removeprefix("<h1>Kinh tế</h1>")
+    body = f"<main><p>{PARAGRAPHS[0]}</p><p>{PARAGRAPHS[1]}</p></main>{teasers}{sidebar(20)}"
+    page = news_page(body=f"{confirmation}{body}", title="Báo Mẫu")
+
+    assert reason_of(page, url="https://bao.example/doc", rules=ANY_LENGTH) == "listing"
+    comments = news_page(body=f'<a href="/doc#binh-luan">Bình luận</a>{body}', title="Báo Mẫu")
+    assert PARAGRAPHS[1] in read(comments, url="https://bao.example/doc", rules=ANY_LENGTH).text
+
+
+@pytest.mark.parametrize("teasers", [10, 20])
+def test_a_note_under_the_address_of_an_article_is_one_however_much_is_around_it(teasers: int) -> None:
+    declared = '{"@type": "NewsArticle", "datePublished": "2026-11-03T10:20:00+07:00"}'
+    note = f"{PARAGRAPHS[0][:150]}."
+    body = f"<main><h1>{HEADLINE}</h1><p>{note}</p></main>{sidebar(60)}{listing_body(teasers).replace('h1', 'h2')}"
+    page = news_page(head=f'<script type="application/ld+json">{declared}</script>', body=body, title=HEADLINE)
+
+    assert note in read(page, url="https://bao.example/2026/11/03/lai-suat-812345.html", rules=ANY_LENGTH).text
 
 
 def test_a_declared_collection_is_no_article() -> None:
@@ -362,7 +417,7 @@ LISTS = {
 
 @pytest.mark.parametrize("kind", LISTS)
 def test_lists_of_other_things_than_articles_are_no_articles(kind: str) -> None:
-    lead = f"<h1>Danh mục</h1><p>{TEASER}</p>"
+    lead = f"{menu('/hang')}<h1>Danh mục</h1><p>{TEASER}</p>"
 
     assert reason_of(news_page(body=lead + LISTS[kind], title="Danh mục"), url="https://shop.example/hang") == "listing"
 
@@ -445,7 +500,7 @@ def test_a_short_article_is_one_whatever_is_beside_it_and_only_its_text_is_store
 )
 def test_a_list_with_an_introduction_is_a_listing(title: str, heading: str, path: str) -> None:
     body = _short_article(f"<h1>{heading}</h1>", kind="after") + listing_body(40).removeprefix("<h1>Kinh tế</h1>")
-    page = f"<html><head><title>{title}</title></head><body>{body}</body></html>"
+    page = f"<html><head><title>{title}</title></head><body>{menu(path)}{body}</body></html>"
     rules = ExtractRules(min_words=40, languages=())
     assert reason_of(page, url=f"https://bao.example{path}", rules=rules) == "listing"
 
@@ -463,7 +518,7 @@ def _section(*, teasers: int, after: str = "", names: str = "") -> str:
     ids=["a category", "a further page of a tag", "a page of a list in the query"],
 )
 def test_a_list_that_its_template_or_address_names_is_one_whatever_its_introduction(names: str, path: str) -> None:
-    page = _section(teasers=20, names=names)
+    page = _section(teasers=20, names=names).replace("<div class='content'>", f"{menu(path)}<div class='content'>", 1)
     assert reason_of(page, url=f"https://bao.example{path}") == "listing"
 
 

@@ -191,3 +191,20 @@ def test_what_is_written_like_an_address_of_the_web() -> None:
 )
 def test_the_shape_of_an_address(url: str, shape: AddressShape) -> None:
     assert address_shape(url) == shape
+
+
+@pytest.mark.parametrize(
+    ("url", "says_much"),
+    [
+        ("https://x.vn/page.html", False),
+        ("https://x.vn/p/7", False),
+        ("https://x.vn/?x=1", False),
+        ("https://x.vn/thoi-su", False),
+        ("https://x.vn/1234", True),
+        ("https://x.vn/2011/09/11/lu-lut/", True),
+        ("https://x.vn/tag/lua/", True),
+        ("https://x.vn/gia-gao-xuat-khau-tang-manh-tuan-nay", True),
+    ],
+)
+def test_an_address_says_much_by_a_number_a_long_slug_a_day_or_a_folder_of_lists(url: str, says_much: bool) -> None:
+    assert address_shape(url).says_much is says_much

@@ -18,7 +18,14 @@ from worker.charset.characters import fold
 from worker.errors import ExtractError, SourceError
 from worker.extract.document import INLINE_TAGS, Document
 from worker.extract.main_text.phrases import ends_sentence, headline_words, repeats_headline
-from worker.extract.main_text.text_blocks import TextBlock, TextDensity, TextShares, links_to_other_page
+from worker.extract.main_text.text_blocks import (
+    TextBlock,
+    TextDensity,
+    TextShares,
+    links_to_other_page,
+    own_places,
+    without_host,
+)
 from worker.models.base import dataclass
 from worker.urls import is_home
 from worker.urls.keys import AddressShape, address_shape
@@ -105,12 +112,12 @@ def _is_in(element: HtmlElement, boxes: set[HtmlElement] | frozenset[HtmlElement
 # The score: a logistic regression, fitted by `python -m tests.bench.fit_listings`; docs/extract.md has the figures.
 
 _PRICE = re.compile(r"[$€£¥₫₹]\s?\d|\d\s?(?:€|₫|USD|EUR|zł|kr)\b")
-# In letters: a longer slug is no more typical of articles.
-_LONG_SLUG = 40
+_LONG_SLUG = 40  # in letters: a longer slug is no more typical of articles
 LISTING_THRESHOLD = 0.35
 """Above 0, where both are equally likely: a lost article is worse than a listing too many."""
-_DECLARED_THRESHOLD = 2.0
-"""For declared articles that are mostly other pages' text, and pages with the text of their headline. Chosen."""
+# For declared articles that are mostly other pages' text and pages with the text of their headline; and for pages with
+# hardly any text. Chosen.
+_DECLARED_THRESHOLD, _SCRAP_THRESHOLD = 2.0, -1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +166,11 @@ class ListingFeatures:
         }
 
 
-# Fitted, as said above; in the order of the terms.
-_INTERCEPT = 2.01
+# Fitted; in the order of the terms.
+_INTERCEPT = 1.97
 # fmt: off
 _WEIGHTS = (
-    0.41, 2.24, -0.48, -0.49, -0.80, 1.83, 0.66, 0.26, 1.69, 2.56, -1.52, -0.93, -2.00, -0.68, -0.56, -2.10, 2.26,
+    0.41, 2.33, -0.50, -0.48, -0.81, 1.84, 0.66, 0.25, 1.67, 2.54, -1.56, -0.95, -2.01, -0.68, -0.57, -2.09, 2.23,
 )
 # fmt: on
 
@@ -191,14 +198,16 @@ def has_headlined_text(
     own: Sequence[TextBlock],
     shares: TextShares,
     cards: frozenset[HtmlElement],
+    *,
+    address: str,
 ) -> bool:
-    """Return whether the page holds the text of the headline in its title, whatever else is on the page.
+    """Return whether the page at `address` holds the text of the headline in its title, whatever else is on it.
 
     That is one run of paragraphs in sentences, outside cards and without linked headlines between them, that repeats
     most words of the headline.
     """
     headings = [heading.text_content() for heading in document.tree.iter("h1") if heading.find(".//a") is None]
-    site = f"{urlsplit(_page_address(document)).netloc} {document.meta_value('og:site_name')}"
+    site = f"{urlsplit(address).netloc} {document.meta_value('og:site_name')}"
     headline = headline_words(document.title_tag, headings=headings, site=site)
     runs = [run for run in _runs(density, own) if _is_running_text(run, shares)] if headline else []
     found = [run for run in runs if repeats_headline(headline, " ".join(block.text for block in run))]
@@ -226,13 +235,11 @@ def _runs(density: TextDensity, own: Sequence[TextBlock]) -> Iterator[Sequence[T
 
 
 def _parts_runs(element: HtmlElement, density: TextDensity, blocks: Mapping[HtmlElement, TextBlock]) -> bool:
-    if element.tag in _HEADING_TAGS:
-        return True
-    return _is_headline(element, density) and not any(ancestor in blocks for ancestor in element.iterancestors())
+    is_outside = not any(ancestor in blocks for ancestor in element.iterancestors())
+    return element.tag in _HEADING_TAGS or (is_outside and _is_headline(element, density))
 
 
-# The decision. The thresholds below are chosen, not fitted one by one; the decision as a whole was measured on 1,003
-# labelled articles and 118 listing pages (docs/extract.md).
+# The decision. The thresholds below are chosen, not fitted one by one; docs/extract.md has the decision as a whole.
 
 # In characters: links and headings as long as headlines.
 _MIN_HEADLINE_LINK_CHARS, _MIN_HEADING_CHARS = 25, 25
@@ -241,12 +248,14 @@ _MANY_TEASERS, _FEW_LINKS, _LINKS, _MANY_LINKED_CHARS = 5, 5, 10, 1_600
 _MOSTLY, _HALF, _MUCH = 0.8, 0.5, 0.4  # shares of the text that announce other pages
 # So little text of its own, in characters, is hardly an article. Links to further pages have at most so many digits.
 _SCRAP_CHARS, _MAX_PAGE_DIGITS = 200, 4
-_MANY_ENTRIES, _FEW_WORDS = 10, 100
+# Fewer links to places below the page's address are its print view and its comments.
+_MANY_ENTRIES, _FEW_WORDS, _MIN_PLACES_BELOW = 10, 100, 3
 # Words in the classes of `html` and `body`, mostly as WordPress writes them.
 _ARCHIVE_WORDS = frozenset(("archive", "category", "categorypath", "paged", "tag", "taxonomy", "term"))
 _ARTICLE_WORDS = frozenset(("single", "singular", "article", "post", "postid", "detail", "details", "story", "entry"))
 _WORDS = re.compile(r"[a-z]+")
 _COLLECTIONS = frozenset({"collectionpage", "itemlist"})
+_HREF = re.compile(r"""\bhref=["']?([^"'#\s<>]+)["'\s>]""")  # an address with a part is a link to comments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,8 +286,8 @@ def gather_listing_signs(
 ) -> ListingSigns:
     """Return the signs that a page is a listing; `own` are the blocks that do not announce other pages."""
     address, cards = _page_address(document), find_cards(density)
-    shape, is_collection = address_shape(address), not _COLLECTIONS.isdisjoint(document.json_ld.types)
-    at_home, is_named_list = _is_home(address), _is_named_list(document)
+    shape, at_home, is_named_list = address_shape(address), _is_home(address), _is_named_list(document)
+    is_collection = not _COLLECTIONS.isdisjoint(document.json_ld.types)
     may_have_text = not (at_home or shape.is_in_list or is_collection or is_named_list)
     features = ListingFeatures(
         flow=measure_card_layout(own, cards),
@@ -287,7 +296,7 @@ def gather_listing_signs(
         page_numbers=_count_page_numbers(density),
         is_home=at_home,
         is_named_list=is_named_list,
-        has_headlined_text=may_have_text and has_headlined_text(document, density, own, shares, cards),
+        has_headlined_text=may_have_text and has_headlined_text(document, density, own, shares, cards, address=address),
         address=shape,
         has_article_type=document.meta_value("og:type").lower().startswith("article"),
         has_title_heading=_has_title_heading(document),
@@ -311,23 +320,20 @@ def reject_listing(signs: ListingSigns) -> None:
 
 def _listing_kind(signs: ListingSigns) -> str:
     """Return which kind of listing a page is, an empty string for an article."""
-    shares, features = signs.shares, signs.features
-    is_likely_article = signs.claims_article or features.has_headlined_text
-    if signs.shows_list and signs.score > (_DECLARED_THRESHOLD if is_likely_article else LISTING_THRESHOLD):
-        return "a home page" if features.is_home else "a listing page"
-    if features.has_headlined_text:
-        return ""
+    shares, features, has_text = signs.shares, signs.features, signs.features.has_headlined_text
     many = shares.teaser_count >= _MANY_TEASERS or shares.links > _MANY_LINKED_CHARS
-    if many and shares.other_pages_share > _MOSTLY and shares.prose < _SCRAP_CHARS:
-        # Templates of listing pages copy the declarations of articles; such a page has hardly any text of its own.
-        return "a listing page"
-    if signs.claims_article or (features.has_article_type and features.has_title_heading):
+    # Templates of listing pages copy the declarations of articles; such a page has hardly any text of its own.
+    is_scrap = many and shares.other_pages_share > _MOSTLY and shares.prose < _SCRAP_CHARS
+    threshold = _DECLARED_THRESHOLD if has_text or signs.claims_article else LISTING_THRESHOLD
+    is_likely_scrap = is_scrap and not has_text and signs.score > _SCRAP_THRESHOLD
+    if is_likely_scrap or (signs.shows_list and signs.score > threshold):
+        return "a home page" if features.is_home else "a listing page"
+    if has_text or signs.claims_article or (features.has_article_type and features.has_title_heading):
         return ""
     if signs.is_collection and signs.links >= _LINKS:
         return "a collection by its own word"
     # Headlines in `article` elements, each with its lead beside it, read like running text.
-    is_list = signs.entries >= _MANY_ENTRIES and features.flow.sibling_words < _FEW_WORDS
-    return "a listing page" if is_list else ""
+    return "a listing page" if signs.entries >= _MANY_ENTRIES and features.flow.sibling_words < _FEW_WORDS else ""
 
 
 def _is_headline(link: HtmlElement, density: TextDensity) -> bool:
@@ -360,11 +366,20 @@ def _has_title_heading(document: Document) -> bool:
 
 
 def _page_address(document: Document) -> str:
-    """Return the page's address; for a saved page the canonical one it declares, an empty string if none."""
-    if not document.url.startswith("file:"):
-        return document.url
+    """Return the page's address; if it says nothing, the canonical one, or an empty string."""
     said = (*document.links.get("canonical", ()), document.meta_value("og:url"))
+    names_page = address_shape(document.url).says_much or _is_home(document.url)
+    if not document.url.startswith("file:") and (names_page or _confirms_address(document, said)):
+        return document.url
     return next((url for url in said if url.startswith(("https://", "http://"))), "")
+
+
+def _confirms_address(document: Document, said: Iterable[str]) -> bool:
+    """Return whether a page, its menus included, names its address: as canonical, in a link to it or in links below."""
+    own = own_places(document.url, is_article=True)
+    places = {without_host(url) for url in (*said, *_HREF.findall(document.body.decode("latin-1")))}
+    below = sum(place.startswith(own.front) for place in places)
+    return own.address in places or (own.front != "/" and below >= _MIN_PLACES_BELOW)
 
 
 def _is_home(url: str) -> bool:

@@ -225,7 +225,7 @@ class OwnPlaces:
 
 def own_places(url: str, *, is_article: bool) -> OwnPlaces:
     """Return the places of the page at `url`; a page under the path of an article belongs to it."""
-    address = _without_host(url)
+    address = without_host(url)
     path = address.partition("?")[0]
     return OwnPlaces(address, f"{path.rpartition('.')[0] or path}/" if is_article else "")
 
@@ -237,14 +237,14 @@ def links_to_other_page(link: HtmlElement, own: OwnPlaces | None = None) -> bool
         return False
     if own is None:
         return True
-    address = _without_host(href)
+    address = without_host(href)
     if not own.front:
         return address != own.address
     path = address.partition("?")[0]
     return path not in {"", own.address.partition("?")[0]} and not path.startswith(own.front)
 
 
-def _without_host(url: str) -> str:
+def without_host(url: str) -> str:
     """Return the path and query of an address, without a slash at the end of the path."""
     path, mark, query = url.partition("#")[0].partition("?")
     bare = path.rstrip("/")
