@@ -115,6 +115,16 @@ def test_a_body_that_unpacks_to_nothing_is_bounded_too() -> None:
     assert (raw.value.reason, between.value.reason) == ("size", "size")
 
 
+def test_a_truncated_body_that_unpacks_to_nothing_ends_at_the_limit_of_each_coding() -> None:
+    nothing = gzip.compress(b"", mtime=0) * 1_000
+    body = BodyDecoder("gzip, gzip", max_bytes=1_000, truncate=True)
+
+    body.feed(gzip.compress(nothing, mtime=0))
+
+    assert body.full
+    assert body.finish() == b""
+
+
 @pytest.mark.parametrize("coding", ["", *PACKED])
 def test_a_body_over_the_limit_can_be_truncated_instead(coding: str) -> None:
     packed = CODINGS[coding](b"x" * 1_000_000)

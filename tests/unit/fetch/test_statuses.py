@@ -45,7 +45,9 @@ def test_429_without_retry_after_waits_a_minute() -> None:
     assert error.retry_at == NOON + timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-5", "1.5", "²", "Sun, 99 Mar 2026 12:05:00 GMT"])
+@pytest.mark.parametrize(
+    "value", ["", "soon", "-5", "1.5", "²", "Sun, 99 Mar 2026 12:05:00 GMT", "Fri, 31 Dec 9999 23:59:59 -1200"]
+)
 def test_a_malformed_retry_after_is_ignored(value: str) -> None:
     assert retry_after(value, now=NOON) is None
 

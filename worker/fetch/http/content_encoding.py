@@ -181,23 +181,21 @@ class BodyDecoder:
         return self._buffer.getvalue()
 
     def _push(self, data: bytes, stage: int) -> None:
-        """Pass bytes through the decoders from `stage` on; the last stage is the buffer. Each stage has the limit."""
-        last = stage == len(self._decoders)
-        room = self._limit - self._sizes[stage]
-        if len(data) > room and (last or not self._truncate):
-            data = self._overflow(data, room)
-        self._sizes[stage] += len(data)
-        if last:
-            self._buffer.write(data)
-            return
-        for piece in self._decoders[stage].feed(data):
-            if self.full:
-                return
-            self._push(piece, stage + 1)
+        """Pass bytes through the decoders from `stage` on; the last stage is the buffer. Each stage has the limit.
 
-    def _overflow(self, data: bytes, room: int) -> bytes:
-        """Return the bytes that fit in; raises FetchError (`size`) unless the body may be truncated."""
-        if not self._truncate:
+        That of a truncated body as well: what unpacks to nothing would else be decoded for minutes in one piece.
+        """
+        room = self._limit - self._sizes[stage]
+        is_over = len(data) > room
+        if is_over and not self._truncate:
             raise size_error(self._limit)
-        self.full = True
-        return data[:room]
+        data = data[:room] if is_over else data
+        self._sizes[stage] += len(data)
+        if stage == len(self._decoders):
+            self._buffer.write(data)
+        else:
+            for piece in self._decoders[stage].feed(data):
+                if self.full:
+                    return
+                self._push(piece, stage + 1)
+        self.full = self.full or is_over

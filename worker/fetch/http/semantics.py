@@ -31,9 +31,10 @@ def parse_http_date(text: str) -> datetime | None:
     """Parse an HTTP date in any of its three formats (RFC 9110, 5.6.7); None if it cannot be parsed."""
     try:
         moment = parsedate_to_datetime(text.strip())
+        # At either end of the calendar, a date of another time zone has no equivalent in UTC.
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def retry_after(value: str, *, now: datetime, server_now: datetime | None = None) -> datetime | None:
