@@ -6,7 +6,10 @@ Everything else takes a `worker.ports.Clock`, so that tests can pass a fake cloc
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+
+from worker.ports import Clock
 
 
 class SystemClock:
@@ -25,3 +28,12 @@ class SystemClock:
         import asyncio  # imported late: most commands never sleep
 
         await asyncio.sleep(max(0.0, delay.total_seconds()))
+
+
+def steady_time(clock: Clock, *, start: datetime) -> Callable[[], datetime]:
+    """Return a function that tells the time as `start` and what has passed since, but never later than the wall clock.
+
+    A wall clock that is set forward changes nothing of it, so what is deleted by age is decided by this time.
+    """
+    started_s = clock.monotonic()
+    return lambda: min(clock.now(), start + timedelta(seconds=clock.monotonic() - started_s))

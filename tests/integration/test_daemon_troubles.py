@@ -84,6 +84,28 @@ def test_polls_continue_after_the_clock_was_set_back_while_nothing_ran(desk: Des
     assert stop(second).status == 143, desk.log()
 
 
+@pytest.mark.parametrize("set_before_the_start", [True, False])
+def test_a_clock_that_is_a_year_ahead_deletes_no_pages(
+    desk: Desk, room: Newsroom, *, set_before_the_start: bool
+) -> None:
+    desk.configure(SOURCE, base=QUICK.replace("[store]\n", '[store]\nkeep_pages = "30d"\n'))
+    process = desk.start("run")
+    eventually(lambda: "state=stored" in desk.log())
+    if set_before_the_start:
+        stop(process)
+        (desk.folder / "clock").write_text(str(400 * 86_400), encoding="utf-8")
+        process = desk.start("run")
+        more_polls(room)
+    # Any jump of the clock starts all jobs, pruning included.
+    (desk.folder / "clock").write_text(str(401 * 86_400), encoding="utf-8")
+    eventually(lambda: "run.pruned" in desk.log())
+    (desk.folder / "clock").unlink()
+    eventually(lambda: desk.log().count("run.pruned") >= 2)
+    stop(process)
+
+    assert desk.log().count("run.pruned pages=0 ") == desk.log().count("run.pruned"), desk.log()
+
+
 def test_a_process_that_was_suspended_continues(desk: Desk, room: Newsroom) -> None:
     desk.configure('[daemon]\nstall_after = "20s"\n' + SOURCE, base=QUICK)
     process = desk.start("run")

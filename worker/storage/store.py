@@ -45,7 +45,7 @@ from worker.storage.db.schema import META
 from worker.storage.db.sql import lock_keys, lock_table, require_utf8
 from worker.storage.queue.backfills import BackfillStore
 from worker.storage.queue.hosts import HostStore, ParagraphStore
-from worker.storage.queue.workers import WorkerRecord, correct_times, name_connections
+from worker.storage.queue.workers import WorkerRecord, believable_time, correct_times, name_connections
 
 if TYPE_CHECKING:
     from worker.storage.ledger import StoredLedger
@@ -74,6 +74,8 @@ class Store:
         self.hosts = HostStore(database)
         self.backfills = BackfillStore(database)
         self.paragraphs = ParagraphStore(database)
+        self.opened_at: datetime | None = None
+        """When it was opened for work, as far as that can be believed (`believable_time`)."""
         self._database = database
         self._lock = DaemonLock(database.path) if database.path else None
 
@@ -147,6 +149,11 @@ class Store:
         These are slots and pauses of hosts, leases and due times. Return by how much the largest was wrong.
         """
         return self._database.write(correct_times, now=now)
+
+    def check_clock(self, *, now: datetime) -> None:
+        """Correct times in the future, and decide in `opened_at` which time is believed."""
+        self.correct_times(now=now)
+        self.opened_at = self._database.read(believable_time, now=now)
 
     def set_patience(self, patience: timedelta) -> None:
         """Set how long a transaction waits for an unavailable database."""
@@ -297,7 +304,7 @@ def _open_and_repair(
     store = open_store(url, parameters=parameters, create=create, patience=patience, given_up=given_up)
     try:
         store.require_rights()
-        store.correct_times(now=SystemClock().now())
+        store.check_clock(now=SystemClock().now())
         _reclaim_dead_leases(store.ledger)
     except BaseException:
         store.close()

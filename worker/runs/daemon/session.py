@@ -14,16 +14,17 @@ import enum
 import functools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, ParamSpec, TypeVar
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from worker.app import App
+from worker.clock import steady_time
 from worker.errors import ConfigurationError, MachineError, StoreError, as_machine_error
 from worker.fetch.http.network_backend import require_named_agent
 from worker.logs import log
-from worker.ports import Clock, RunInThread
+from worker.ports import RunInThread
 from worker.runs.daemon.polling import STORE_TIMEOUT, ProgressCounter, SourcePoller
 from worker.runs.daemon.watchdog import CHECK_EVERY, LoopWatchdog, StallDetector, SystemdNotifier, describe_tasks
 from worker.storage.maintenance.prune import Pruned
@@ -59,9 +60,9 @@ async def sleep_until(wait: timedelta, *, until: asyncio.Event) -> None:
             await until.wait()
 
 
-async def prune_old(store: Store, *, offload: RunInThread, clock: Clock, keep: timedelta) -> None:
+async def prune_old(store: Store, *, offload: RunInThread, now: Callable[[], datetime], keep: timedelta) -> None:
     """Delete pages and histories older than `keep`, in short steps, so that other store calls run in between."""
-    steps = store.prune_in_steps(older_than=clock.now() - keep)
+    steps = store.prune_in_steps(older_than=now() - keep)
     gone = Pruned()
     try:
         while (step := await offload(next, steps, None)) is not None:
@@ -224,9 +225,9 @@ class Session:
         scheduler.add_job(quiet_on_cancel(self._index_texts), "interval", seconds=INDEX_EVERY.total_seconds(), **always)
         if keep := self._app.settings.store.keep_pages:
             app, first = self._app, self._app.clock.now() + PRUNE_AFTER
-            prune = functools.partial(
-                quiet_on_cancel(prune_old), app.store, offload=app.offload, clock=app.clock, keep=keep
-            )
+            # A clock that is wrong by a year, at the start or from now on, must not delete what is young.
+            now = steady_time(app.clock, start=app.store.opened_at or app.clock.now())
+            prune = functools.partial(quiet_on_cancel(prune_old), app.store, offload=app.offload, now=now, keep=keep)
             scheduler.add_job(prune, "interval", days=1, next_run_time=first, **always)
         return scheduler
 

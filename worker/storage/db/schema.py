@@ -128,8 +128,8 @@ CANDIDATES = Table(
     Index("ix_candidates_url", "url"),
 )
 """Everything ever discovered: queue and ledger in one. `lane` is the host that paces the fetch, NULL if the content is
-stored already. `precedence` is 0 for live discovery, and 1 for what comes later on the same host: backfills, rechecks,
-and what strangers name.
+stored already. `precedence` is 0 for live discovery, and 1 for what comes later on the same host: rechecks, and
+behind them backfills and what strangers name.
 
 `authority` says who named the URL (publisher, operator, stranger; empty in old rows); `addresses` holds further URLs.
 `done_token` is the token of the last lease that ended with an outcome. It identifies the work of a commit whose

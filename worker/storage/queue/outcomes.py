@@ -10,12 +10,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, literal_column, select, update
 
 from worker.models import Article, Claim, HistoryEvent, Outcome, Page, State, Validators
 from worker.models.base import dataclass
 from worker.storage.db.codec import UtcTime, content_sha256, storable, storable_or_none, to_json
 from worker.storage.db.schema import CANDIDATES, FALLBACKS, PAGES, WITH_ARTICLE, Values
+from worker.storage.db.sql import least
 from worker.storage.queue import addresses, candidates
 from worker.storage.queue.addresses import ENDED
 from worker.storage.queue.candidates import (
@@ -295,6 +296,18 @@ _DUE_RECHECKS = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
+_OTHERS = CANDIDATES.alias("others")
+_FIRST_OF_LOW_PRIORITY = (
+    select(_OTHERS.c.due_at)
+    .where(_OTHERS.c.lane == CANDIDATES.c.host)
+    .where(_OTHERS.c.state == literal_column("'pending'"), _OTHERS.c.precedence == literal_column("1"))
+    .order_by(_OTHERS.c.due_at, _OTHERS.c.id)
+    .limit(1)
+    .scalar_subquery()
+)
+_NOW = bindparam("now", type_=UtcTime())
+_AHEAD_OF_THEM = least(func.coalesce(_FIRST_OF_LOW_PRIORITY - literal_column("1"), _NOW), _NOW)
+"""Before whatever has low priority on the host: what strangers name, or a long backfill, must not put off a recheck."""
 _QUEUE_RECHECK = (
     update(CANDIDATES)
     .where(CANDIDATES.c.id == bindparam("candidate"))
@@ -304,7 +317,7 @@ _QUEUE_RECHECK = (
         detail="",
         lane=CANDIDATES.c.host,
         precedence=LOW_PRIORITY,
-        due_at=bindparam("now", type_=UtcTime()),
+        due_at=_AHEAD_OF_THEM,
         attempts=0,
         look_at=None,
         former=bindparam("as_before"),
@@ -315,12 +328,13 @@ _QUEUE_RECHECK = (
 def queue_rechecks(connection: Connection, *, now: datetime, limit: int) -> int:
     """Queue at most `limit` articles that have reached the age of their next recheck; return how many.
 
-    They have low priority: they wait behind the news of their hosts.
+    They wait behind the news of their hosts, and before whatever else has low priority.
     """
     rows = connection.execute(_DUE_RECHECKS, {"now": now, "limit": limit}).all()
     if not rows:
         return 0
-    queued = [{"candidate": row.id, "now": now, "as_before": former_to_json(row, by_age=True)} for row in rows]
+    # Each goes before all that wait, so the one that is due longest goes last.
+    queued = [{"candidate": r.id, "now": now, "as_before": former_to_json(r, by_age=True)} for r in reversed(rows)]
     connection.execute(_QUEUE_RECHECK, queued)
     for row in rows:
         add_events(connection, row.id, [HistoryEvent(at=now, what="queued", detail="old enough to be looked at again")])

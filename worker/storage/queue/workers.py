@@ -204,6 +204,9 @@ def reclaim(connection: Connection, workers: Iterable[str]) -> int:
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=1)
 """How far the clocks of several machines on one store may differ; chosen, not measured: NTP keeps to seconds."""
+MAX_IDLE_TIME: Final = timedelta(days=1)
+"""How long a store is believed to have lain unused. Chosen, not measured: whatever is older when a daemon starts is
+deleted (`store.keep_pages`) that much later, until its next start; nothing is lost by that."""
 
 _FUTURE_COLUMNS: Final = (
     (HOSTS, HOSTS.c.next_turn),
@@ -249,6 +252,15 @@ def correct_times(connection: Connection, *, now: datetime) -> timedelta:
     return ahead
 
 
+def believable_time(connection: Connection, *, now: datetime) -> datetime:
+    """Return `now`, but at most `MAX_IDLE_TIME` after the newest time of something that has happened in the store.
+
+    A clock may be a year ahead; a store that was not used for a year is taken for one of a wrong clock as well.
+    """
+    newest = _newest_past_time(connection)
+    return now if newest == EPOCH else min(now, newest + MAX_IDLE_TIME)
+
+
 def _trusted_now(connection: Connection, now: datetime) -> datetime:
     """Return `now`, or the server's time if that is later: then it is this machine's clock that is wrong."""
     if is_sqlite(connection):
@@ -258,7 +270,7 @@ def _trusted_now(connection: Connection, now: datetime) -> datetime:
 
 
 def _newest_past_time(connection: Connection) -> datetime:
-    """Return the newest time of something that has happened."""
+    """Return the newest time of something that has happened; the epoch if nothing has."""
     polled = connection.execute(select(func.max(SOURCES.c.polled_at))).scalar()
     discovered = select(CANDIDATES.c.discovered_at).order_by(CANDIDATES.c.id.desc()).limit(1)
     return max(polled or EPOCH, connection.execute(discovered).scalar() or EPOCH)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.contract.storage.factories import MINUTE, NOW, article, candidate, claim_one, fingerprint, judge_of, page
-from worker.models import CandidateRecord, Claim, Outcome, State
+from worker.models import Authority, CandidateRecord, Claim, Outcome, State
 from worker.schedule.retry import keep_former_outcome
 from worker.storage.store import Store
 
@@ -76,6 +76,23 @@ def test_a_recheck_waits_behind_the_news_of_its_host(store: Store) -> None:
     claimed = claim_one(store, now=NOW + 2 * MINUTE)
 
     assert claimed.url == "https://bao.example/2"
+
+
+def test_rechecks_wait_behind_nothing_that_strangers_name_however_much_it_is(store: Store) -> None:
+    named = (candidate(f"https://bao.example/s{number}") for number in range(3))
+    strangers = [replace(each, authority=Authority.STRANGER) for each in named]
+    store.ledger.enqueue(strangers, now=NOW - DAY)
+    for number in (1, 2, 3):
+        store.ledger.enqueue([candidate(f"https://bao.example/{number}")], now=NOW)
+        settled(store, claim_one(store), f"chữ{number}", recheck_at=NOW + number * MINUTE)
+    store.ledger.queue_rechecks(now=NOW + HOUR, limit=10)
+
+    claimed = []
+    for _ in range(6):
+        claimed.append(claim_one(store, now=NOW + HOUR))
+        store.ledger.finish(claimed[-1], Outcome(state=State.UNCHANGED), now=NOW + HOUR)
+
+    assert [each.url.rpartition("/")[2] for each in claimed] == ["1", "2", "3", "s0", "s1", "s2"]
 
 
 def test_a_claim_of_a_recheck_has_the_former_outcome_and_validators(store: Store) -> None:

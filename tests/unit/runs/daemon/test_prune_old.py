@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.storage.factories import NOW, PARAMETERS, take_in
-from tests.fakes import FakeClock, inline
+from tests.fakes import inline
 from worker import logs
 from worker.runs.daemon.session import prune_old
 from worker.storage.store import Store, open_store
@@ -30,7 +30,7 @@ async def test_pages_older_than_the_limit_are_pruned_and_counted_in_the_log(
 ) -> None:
     logs.configure(level=20)
 
-    await prune_old(store, offload=inline, clock=FakeClock(NOW + 41 * DAY), keep=30 * DAY)
+    await prune_old(store, offload=inline, now=lambda: NOW + 41 * DAY, keep=30 * DAY)
 
     assert "run.pruned pages=1" in capsys.readouterr().err
     assert store.prune(older_than=NOW + 99 * DAY, dry_run=True).pages == 1
@@ -45,6 +45,6 @@ async def test_pruning_that_fails_is_tried_again_another_day(
     store.close()
     (tmp_path / "corpus.db").write_bytes(b"no database at all, and long enough to be seen as none" * 20)
 
-    await prune_old(store, offload=inline, clock=FakeClock(NOW), keep=30 * DAY)
+    await prune_old(store, offload=inline, now=lambda: NOW, keep=30 * DAY)
 
     assert "run.prune_failed" in capsys.readouterr().err
