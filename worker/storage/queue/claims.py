@@ -38,6 +38,7 @@ from worker.storage.db.codec import EPOCH, MICROSECOND, UtcTime, content_from
 from worker.storage.db.schema import CANDIDATES, HOSTS, PAGES
 from worker.storage.db.sql import is_sqlite, least
 from worker.storage.queue.candidates import TAKEN_BATCH, add_event, former_of
+from worker.storage.queue.hosts import share_out
 
 # The statements on the queue.
 
@@ -222,7 +223,7 @@ def claim(
     """
     rows = _due_contents(connection, scope, now=now, limit=limit)
     if len(rows) < limit:
-        rows += _due_fetches(connection, scope, now=now, limit=limit - len(rows))
+        rows += _due_fetches(connection, scope, now=now, limit=limit - len(rows), worker=worker)
     if len(rows) < limit and scope == EVERYTHING:
         rows += _due_contents(connection, scope, now=now, limit=limit - len(rows), low_priority=True)
     return _lease_rows(connection, rows, Lease(now=now, until=now + lease, worker=worker)) if rows else []
@@ -297,10 +298,12 @@ def _due_contents(
     return list(connection.execute(query, {"now": now, "limit": limit, **scope_parameters(scope)}))
 
 
-def _due_fetches(connection: Connection, scope: Scope, *, now: datetime, limit: int) -> list[Row[Any]]:
+def _due_fetches(connection: Connection, scope: Scope, *, now: datetime, limit: int, worker: str) -> list[Row[Any]]:
     """Return the first candidate of each ready host, the host that has been ready longest first."""
     statements, names = statements_for(scope), scope_parameters(scope)
-    hosts = connection.execute(statements.ready_hosts, {"now": now, "limit": limit, **names}).scalars().all()
+    values = {"now": now, "limit": limit, **names}
+    by = worker if scope == EVERYTHING else None
+    hosts = share_out(connection, statements.ready_hosts, values, worker=by)
     if not hosts:
         return []
     position = {host: number for number, host in enumerate(hosts)}

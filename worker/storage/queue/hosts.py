@@ -7,12 +7,29 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Column, Connection, Executable, Integer, Row, Table, Text, bindparam, case, delete, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Executable,
+    Integer,
+    Row,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    case,
+    delete,
+    literal,
+    not_,
+    select,
+)
 
 from worker.errors import SourceError
 from worker.ports import HostHealth, RobotsRecord
@@ -20,7 +37,7 @@ from worker.storage.db.codec import EPOCH, ID_TYPE, Duration, PackedBytes, UtcTi
 from worker.storage.db.database import Repository, reads, writes
 from worker.storage.db.schema import CANDIDATES, HOSTS, METADATA, MOVES, ROBOTS
 from worker.storage.db.sql import Insert, batched, greatest, upsert
-from worker.urls import canonicalise, host_of
+from worker.urls import canonicalise, host_of, site_of
 
 
 def _reserve_slot(statement: Insert) -> Executable:
@@ -119,6 +136,62 @@ def save_redirect(connection: Connection, url: str, target: str | None) -> None:
         connection.execute(delete(MOVES).where(MOVES.c.url == storable(url)))
         return
     connection.execute(_SAVE_REDIRECT.on(connection), {"url": storable(url), "target": storable(target)})
+
+
+# The shares of sites in the places of a worker.
+
+
+SITE_SHARE = 4
+"""The hosts of one site have at most one in so many places of a worker. Chosen, not measured: a site can have any
+number of hosts that hang or lead to a slow one, each of which takes a place for minutes. Three such sites stop nobody.
+"""
+_HELD_HOSTS = select(CANDIDATES.c.lane).where(
+    CANDIDATES.c.lease_until.is_not(None),
+    CANDIDATES.c.lease_until > bindparam("now", type_=UtcTime()),
+    CANDIDATES.c.lane.is_not(None),
+    CANDIDATES.c.worker == bindparam("by"),
+)
+
+
+def share_out(
+    connection: Connection, ready: Select[Any], values: Mapping[str, Any], *, worker: str | None
+) -> Sequence[str]:
+    """Return at most `limit` hosts that `ready` finds, so that no site has more than its share of the worker's places.
+
+    Without a worker nothing is shared out: what a person asks for may all be of one site.
+    """
+    if worker is None:
+        return connection.execute(ready, values).scalars().all()
+    room, held = values["limit"], {"by": worker, "now": values["now"]}
+    places = Counter(map(_site_of_host, connection.execute(_HELD_HOSTS, held).scalars()))
+    share = max(1, (places.total() + room) // SITE_SHARE)
+    full = {site for site, count in places.items() if count >= share}
+    chosen: dict[str, None] = {}
+    while True:
+        left_out = set()
+        for host in connection.execute(ready.where(*map(_is_elsewhere, sorted(full))), values).scalars():
+            site = _site_of_host(host)
+            if host not in chosen and places[site] >= share:
+                left_out.add(site)
+            elif host not in chosen and len(chosen) < room:
+                chosen[host] = None
+                places[site] += 1
+        if len(chosen) == room or left_out <= full:
+            return list(chosen)
+        full |= left_out
+
+
+def _is_elsewhere(site: str) -> ColumnElement[bool]:
+    """Return the condition that a host, with or without a port, is neither a site nor below it."""
+    return not_((literal(".") + HOSTS.c.host + literal(":")).contains(f".{site}:", autoescape=True))
+
+
+def _site_of_host(host: str) -> str:
+    """Return the site of a host; one without a site is its own."""
+    try:
+        return site_of(f"http://{host}")
+    except SourceError:
+        return host
 
 
 class HostStore(Repository):

@@ -67,6 +67,19 @@ def test_one_claim_takes_one_candidate_of_each_host(store: Store) -> None:
     assert claimed(store) == []
 
 
+def test_one_site_gets_a_quarter_of_the_places_however_many_hosts_it_has(store: Store) -> None:
+    many = [f"https://h{number}.evil.example:{8080 + number % 2}/1" for number in range(40)]
+    store.ledger.enqueue([candidate(url) for url in many], now=NOW - MINUTE)
+    store.ledger.enqueue([candidate(f"https://{host}/1") for host in ("bao.vn", "tin.vn", "bao.vn.evil.org")], now=NOW)
+
+    first, second = claimed(store, limit=8), claimed(store, limit=5)
+
+    assert len(first) == 5
+    assert {"https://bao.vn/1", "https://tin.vn/1", "https://bao.vn.evil.org/1"} < set(first)
+    assert len(second) == 0
+    assert len(claimed(store, limit=8, scope=Scope(sources=frozenset({"bao"})))) == 8
+
+
 def test_a_host_is_free_again_when_its_candidate_is_finished(store: Store) -> None:
     store.ledger.enqueue([candidate(url) for url in urls(2)], now=NOW)
     claim = claim_one(store)
