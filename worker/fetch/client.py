@@ -61,6 +61,7 @@ from worker.fetch.request import (
     ignore_step,
     page_steps,
     refresh_redirect,
+    starting_url,
 )
 from worker.fetch.robots import ALLOW_ALL, Robots
 from worker.fetch.site_policies import HEADER, RobotsCache, TdmrepCache, refuse_usage, usage_headers
@@ -84,7 +85,6 @@ class _FinalResponse:
     url: httpx.URL
     response: HttpResponse
     permanent_url: str | None
-    moved_before: bool
 
 
 class HttpFetcher:
@@ -179,14 +179,15 @@ class HttpFetcher:
             deadline=PausableDeadline(self._settings.deadline), observe=observe, access=self._access_of(request)
         )
         to_send = self._with_due_validators(request)
-        start = await self._redirects.starting_url(request)
+        known = await self._redirects.known(request)
+        start = starting_url(request.url, known)
         try:
             final = await self._follow_redirects(to_send, start, context)
             page = self._page(to_send, final, context.deadline)
         except FetchError:
             await self._redirects.forget(request, start=start)
             raise
-        await self._redirects.remember(page, start=start)
+        page = await self._redirects.remember(page, known=known)
         page = await self._with_site_rights(page, request, context)
         if observe is not ignore_step:
             for step in page_steps(page):
@@ -246,8 +247,7 @@ class HttpFetcher:
             response = await self._send(url, request, sent, context)
             next_url = _next_url(url, response)
             if next_url is None:
-                known = permanent is not None and permanent == start
-                return _FinalResponse(url=url, response=response, permanent_url=permanent, moved_before=known)
+                return _FinalResponse(url=url, response=response, permanent_url=permanent)
             how = response.status if response.status in REDIRECTS else "refresh"
             context.observe(Step(what="redirect", detail=f"{how} to {str(next_url)[:200]}", url=str(url)))
             cookies.store(url_origin(url), response.headers.get_list("set-cookie"))
@@ -303,7 +303,6 @@ class HttpFetcher:
             if response.status == 304
             else validators_in(response.headers),
             permanent_url=final.permanent_url,
-            moved_before=final.moved_before,
             elapsed=deadline.elapsed,
         )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -29,7 +29,7 @@ from worker.fetch.politeness import CircuitBreakers, HostRateLimiter, HostSlot, 
 from worker.models import Page, Request
 from worker.models.base import dataclass
 from worker.ports import Clock, HostRegistry, RunInThread
-from worker.urls import refresh_target
+from worker.urls import refresh_target, same_site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,23 +347,32 @@ def _visible_length(tree: html.HtmlElement) -> int:
 class PermanentRedirects:
     """Permanent redirects of earlier fetches (RFC 9110, 15.4.2 and 15.4.9), kept in the host store.
 
-    The next fetch of a redirected URL starts at its target.
+    The next fetch of a redirected URL starts at its target, unless that is on another site (`starting_url`).
     """
 
     def __init__(self, *, hosts: HostRegistry, offload: RunInThread) -> None:
         self._hosts = hosts
         self._offload = offload
 
-    async def starting_url(self, request: Request) -> str:
-        """Return the URL to fetch first: the known target of the request's URL, else the URL itself."""
-        return await self._offload(self._hosts.redirect_of, request.url) or request.url
+    async def known(self, request: Request) -> str | None:
+        """Return the known target of the request's URL, None if there is none."""
+        return await self._offload(self._hosts.redirect_of, request.url)
 
-    async def remember(self, page: Page, *, start: str) -> None:
-        """Save the permanent redirect of a fetched page if it is not the one known at the start."""
-        if page.permanent_url and page.permanent_url != start:
+    async def remember(self, page: Page, *, known: str | None) -> Page:
+        """Save the permanent redirect of a fetched page, or that it has none any more; say in the page if it is new."""
+        if page.permanent_url != known:
             await self._offload(self._hosts.save_redirect, page.url, page.permanent_url)
+        return replace(page, moved_before=known is not None and page.permanent_url == known)
 
     async def forget(self, request: Request, *, start: str) -> None:
         """Delete the redirect that a failed fetch started with: the next attempt starts at the original URL."""
         if start != request.url:
             await self._offload(self._hosts.save_redirect, request.url, None)
+
+
+def starting_url(url: str, known: str | None) -> str:
+    """Return the URL to fetch first: the known target of a permanent redirect within the site, else the URL itself.
+
+    Whoever once redirected a site's address to another site would else have it for good: the site is asked each time.
+    """
+    return known if known is not None and same_site(url, known) else url

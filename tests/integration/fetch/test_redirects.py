@@ -166,6 +166,20 @@ async def test_the_next_fetch_starts_at_the_target_of_a_permanent_redirect(
     assert server.paths.count("/a") == 1
 
 
+async def test_a_site_that_was_once_redirected_to_another_one_is_asked_each_time(
+    server: Loopback, make_fetcher: FetcherFactory
+) -> None:
+    server.says("/a", status=301, Location="http://evil.example/b").says("/b", b"not the paper's")
+    fetcher = make_fetcher()
+
+    pages = [await fetcher.fetch(Request(url=URL)) for _ in range(2)]
+    server.says("/a", b"the paper's own")
+    pages += [await fetcher.fetch(Request(url=URL)) for _ in range(2)]
+
+    assert [page.final_url for page in pages] == ["http://evil.example/b"] * 2 + [URL] * 2
+    assert [page.moved_before for page in pages] == [False, True, False, False]
+
+
 async def test_a_permanent_redirect_to_a_failure_is_forgotten(server: Loopback, make_fetcher: FetcherFactory) -> None:
     server.says("/a", status=301, Location="/b").says("/b", b"here")
     fetcher = make_fetcher()
