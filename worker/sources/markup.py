@@ -230,17 +230,30 @@ _CODE_ENDS = {
     b"style": re.compile(rb"</style[^<>]*>?", re.IGNORECASE),
     b"": re.compile(rb"-->"),
 }
-_LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{20000,}")
-_ATTRIBUTE = re.compile(rb"\s[\w:.@-]+\s*=")
-_MAX_ATTRIBUTES = 2000  # attributes a tag of an HTML page
+# The mark before stays: a tag that ends with it is a broken one.
+_NO_MARKUP = re.compile(rb"(?<=<)!(?:\[(CDATA)\[|--)")
+_NO_MARKUP_ENDS = {b"cdata": re.compile(rb"\]\]>"), b"": re.compile(rb"-->")}
+# A tag as HTML parsers read it, up to 2,000 attributes: a value in quotes may hold any character, and only `>` ends a
+# tag. Names and bare values are taken in pieces, so that the time is linear; a longer one counts as several.
+_TAG = re.compile(
+    rb"""<[a-zA-Z][^\s/>]{0,200}+"""
+    rb"""(?:[\s/]*+[^\s/>][^\s/>=]{0,200}+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]{0,200}+))?+){0,2000}+[\s/]*+"""
+)
+_MAX_ATTRIBUTES = 2000  # attributes a tag of an HTML page, as in the pattern
 
 
 def refuse_hostile_markup(markup: bytes) -> None:
-    """Raise SourceError for a tag of more than 20,000 characters or for thousands of broken tags; takes linear time."""
-    if _ENDLESS_TAG.search(markup):
-        raise SourceError("it has a tag of more than 20,000 characters and was not read")
-    if sum(1 for _ in islice(_BROKEN_TAG.finditer(markup), _MAX_BROKEN)) == _MAX_BROKEN:
-        raise SourceError(f"it has {_MAX_BROKEN:,} broken tags and was not read")
+    """Raise SourceError for a tag of more than 20,000 characters or for thousands of broken tags; takes linear time.
+
+    CDATA sections and comments are no markup: an entry with an embedded picture does not cost the whole feed.
+    """
+    broken = 0
+    for part in _outside(markup, _NO_MARKUP, _NO_MARKUP_ENDS):
+        if _ENDLESS_TAG.search(part):
+            raise SourceError("it has a tag of more than 20,000 characters and was not read")
+        broken += sum(1 for _ in islice(_BROKEN_TAG.finditer(part), _MAX_BROKEN))
+        if broken >= _MAX_BROKEN:
+            raise SourceError(f"it has {_MAX_BROKEN:,} broken tags and was not read")
 
 
 def strip_code(page: bytes) -> bytes:
@@ -249,20 +262,19 @@ def strip_code(page: bytes) -> bytes:
     Raises SourceError for a tag with thousands of attributes. Long attributes are allowed: pages embed images and state
     in them, and they cost libxml2 little.
     """
-    plain = b"".join(_outside_code(page))
-    for tag in _LONG_TAG.finditer(plain):
-        if sum(1 for _ in islice(_ATTRIBUTE.finditer(tag[0]), _MAX_ATTRIBUTES)) == _MAX_ATTRIBUTES:
-            raise SourceError(f"it has a tag with {_MAX_ATTRIBUTES:,} attributes and was not read")
+    plain = b"".join(_outside(page, _CODE, _CODE_ENDS))
+    if any(plain[tag.end() : tag.end() + 1] not in {b">", b""} for tag in _TAG.finditer(plain)):
+        raise SourceError(f"it has a tag with {_MAX_ATTRIBUTES:,} attributes and was not read")
     return plain
 
 
-def _outside_code(page: bytes) -> Iterator[bytes]:
-    """Yield the parts between scripts, styles and comments; one that is not closed extends to the end of the page."""
+def _outside(text: bytes, starts: re.Pattern[bytes], ends: Mapping[bytes, re.Pattern[bytes]]) -> Iterator[bytes]:
+    """Yield what is outside the stretches that begin and end so; one that is not closed extends to the end."""
     at = 0
-    while code := _CODE.search(page, at):
-        yield page[at : code.start()]
-        end = _CODE_ENDS[(code[1] or b"").lower()].search(page, code.end())
+    while start := starts.search(text, at):
+        yield text[at : start.start()]
+        end = ends[(start[1] or b"").lower()].search(text, start.end())
         if end is None:
             return
         at = end.end()
-    yield page[at:]
+    yield text[at:]

@@ -309,6 +309,10 @@ def test_an_external_entity_is_never_read(encoding: str, tmp_path: object) -> No
         "<title" + " x='1'" * 20_000 + ">",
         "<!--" * 40_000,
         "<![CDATA[" * 20_000,
+        "<a <![CDATA[x]]>" * 40_000,
+        f"""<a b="<![CDATA[" {" ".join(f"a{number}=''" for number in range(40_000))} ]]>">""",
+        "<!--x" + "--><a b " * 40_000,
+        f"<![CDATA[<p {' '.join(f'a{number}' for number in range(40_000))}>]]>",
     ],
 )
 def test_a_hostile_feed_costs_less_than_two_seconds(part: str) -> None:

@@ -104,3 +104,20 @@ def test_the_full_texts_kept_of_a_feed_are_limited() -> None:
     kept = [each for each in found if each.fallback]
     assert len(found) == 60
     assert 10 <= len(kept) < 60
+
+
+def test_markup_that_is_refused_costs_one_entry_its_text_and_nothing_else() -> None:
+    bomb = "<p " + " ".join(f"a{number}" for number in range(5_000)) + f">{MARKUP}</p>"
+
+    candidate = only(encoded(bomb))
+
+    assert (candidate.title, candidate.fallback) == ("Mưa", None)
+
+
+def test_a_picture_inside_one_entry_does_not_cost_the_others() -> None:
+    picture = f'<img src="data:image/png;base64,{"iVBORw0KGgo" * 5_000}">'
+
+    candidate = only(encoded(picture + MARKUP))
+
+    assert candidate.title == "Mưa"
+    assert candidate.fallback is not None

@@ -128,3 +128,24 @@ def test_articles_of_real_listing_pages_are_found_and_nothing_else(name: str) ->
     assert len(wanted) == label["count"]
     assert len(found & wanted) >= 0.95 * len(wanted)
     assert len(found & wanted) >= 0.95 * len(found)
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    ["a{} ", 'a{}="" ', "a{}/", 'a{}=""', '${}="" ', "a{}='<' ", 'a{}=">" ', "a{}=x\n"],
+    ids=["bare", "spaced", "slashes", "joined", "odd names", "less than", "greater than", "lines"],
+)
+def test_a_tag_with_thousands_of_attributes_is_refused_however_they_are_written(attribute: str) -> None:
+    # libxml2 compares each with all others: 20,000 take a second, a million most of an hour.
+    many = "".join(attribute.format(number) for number in range(5_000))
+
+    with pytest.raises(SourceError, match="attributes"):
+        listing("/a-1.html", foot=f"<p {many}>x</p>")
+
+
+def test_a_long_value_of_one_attribute_is_no_hostile_markup() -> None:
+    state = "".join(f"<b a{number}=&quot;x&quot;>" for number in range(5_000))
+
+    assert (
+        len(listing("/mua-lon-1234.html", foot=f"<p data-state=\"{state}\" data-more='{state}'>x</p>").candidates) == 1
+    )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from lxml import etree, html
 
 from worker.charset import clean_markup
+from worker.errors import SourceError
 from worker.models.base import dataclass
 from worker.sources.entries import one_line
 from worker.sources.markup import strip_code
@@ -55,7 +56,7 @@ def _lines(markup: str) -> Iterator[str]:
     try:
         plain = strip_code(clean_markup(markup).encode())
         root = html.fromstring(b"<div>" + plain + b"</div>", parser=html.HTMLParser(encoding="utf-8"))
-    except (etree.LxmlError, ValueError):
+    except (etree.LxmlError, SourceError, ValueError):
         return
     line: list[str] = []
     inside_no_text = 0
