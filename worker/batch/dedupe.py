@@ -22,7 +22,7 @@ from functools import partial
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import daft
 import daft.functions as fn
@@ -31,11 +31,13 @@ from daft.runners import get_or_infer_runner_type
 
 from worker.batch.components import connected_components
 from worker.batch.files import (
-    InputFiles,
+    Inputs,
+    ReadRows,
     engine_errors,
     find_inputs,
     output_folder,
     read_rows,
+    what_was_read,
     write_members,
     write_texts,
 )
@@ -56,6 +58,7 @@ from worker.batch.functions import (
 from worker.batch.groups import MOST_IN_GROUP
 from worker.batch.intermediate import ROWS_A_FILE, Intermediate, file_of_rows, keep_in_order, spread
 from worker.batch.processes import Processes, in_thread, keep_interrupts
+from worker.batch.rows import shown_path
 from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, UsageError, install_hint
@@ -91,25 +94,24 @@ def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) 
     an input that cannot be read; nothing is written then.
     """
     _start_engine(job.ray)
-    found = find_inputs(job.inputs)
-    files = [path for each in found for path in each.paths]
+    inputs = find_inputs(job.inputs)
     with (
         Processes(usable_cores() if job.ray is None else 0) as processes,
         output_folder(job.out) as made,
-        engine_errors(", ".join(job.inputs), files=files),
+        engine_errors(", ".join(map(shown_path, job.inputs))),
     ):
         corpus = _Corpus(job, made / "work", processes)
-        steps = partial(_run, corpus, found, made, tell=tell)
-        report = {"files": len(files), **(steps() if job.ray else in_thread(steps)), **_describe(job)}
+        steps = partial(_run, corpus, inputs, made, tell=tell)
+        report = {"files": inputs.count, **(steps() if job.ray else in_thread(steps)), **_describe(job)}
         (made / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(made / "work")
     return report
 
 
-def _run(corpus: _Corpus, found: Sequence[InputFiles], made: Path, *, tell: Callable[[str], None]) -> dict[str, object]:
+def _run(corpus: _Corpus, inputs: Inputs, made: Path, *, tell: Callable[[str], None]) -> dict[str, object]:
     """Take all steps, and return the counts for the report."""
     tell("reading")
-    rows = corpus.read(read_rows(found))
+    read = corpus.read(inputs)
     tell("finding neighbours")
     hits = corpus.find_hits()
     tell("grouping")
@@ -117,7 +119,9 @@ def _run(corpus: _Corpus, found: Sequence[InputFiles], made: Path, *, tell: Call
     tell("settling clusters")
     members = corpus.settle(groups, hits)
     tell("writing")
-    return {"rows": rows, **corpus.write(members, made)}
+    counts = corpus.write(members, made)
+    empty = read.rows - read.left_out - counts["texts"] - counts["copies"]
+    return {"rows": read.rows, "left_out": read.left_out, "empty": empty, **counts, "problems": list(read.problems)}
 
 
 def _start_engine(ray: str | None) -> None:
@@ -170,17 +174,17 @@ class _Corpus:
         self._articles: DataFrame
         self._files: Sequence[DataFrame] = ()
 
-    def read(self, rows: DataFrame) -> int:
-        """Clean and fingerprint all rows, and return their number; raises SourceError if there is no text."""
+    def read(self, inputs: Inputs) -> ReadRows:
+        """Clean and fingerprint all rows, and return what was read; raises SourceError if there is no text."""
+        rows = read_rows(inputs)
         numbered = rows.with_column("number", fn.monotonically_increasing_id())
         # On a cluster, rows that go to a function in the same plan are numbered in the order of the engine's threads.
         numbered = numbered.collect() if self._on_cluster else numbered
-        read = numbered.select(
-            col("number"), self._reader.read(col("number"), fn.to_struct(*map(col, rows.column_names)))
-        )
+        row = fn.to_struct(*map(col, rows.column_names))
+        articles = numbered.select(col("number"), self._reader.read(col("number"), row))
         # The same holds for rows that the engine writes.
         folder = self._kept.folder()
-        stored = read.collect() if self._on_cluster else keep_in_order([read], folder)
+        stored = articles.collect() if self._on_cluster else keep_in_order([articles], folder)
         part = (col("number") // lit(1 << _PARTITION_BITS)).cast(DataType.int64()).alias("part")
         sizes = (
             stored.select(part, "words")
@@ -190,14 +194,15 @@ class _Corpus:
         parts = sizes.sort("part").to_pydict()
         starts = dict(zip(parts["part"], accumulate(parts["size"], initial=0), strict=False))
         self._articles = self._with_rows(stored, part, starts)
-        if not sum(parts["words"]) and not self.texts().limit(1).count_rows():
-            raise SourceError("the input has no text: every row is empty")
         total = int(sum(parts["size"]))
+        read = what_was_read(self._articles, inputs, total)
+        if not sum(parts["words"]) and not self.texts().limit(1).count_rows():
+            raise SourceError(f"the input has no text: {(*read.problems, 'every row is empty')[0]}")
         if not self._on_cluster:
             files = (daft.read_parquet(str(file_of_rows(folder, at))) for at in range(-(-total // ROWS_A_FILE)))
             self._files = [self._with_rows(each, part, starts) for each in files]
             self._kept.expect(articles=total, words=sum(parts["words"]))
-        return total
+        return read
 
     def _with_rows(self, stored: DataFrame, part: Expression, starts: Mapping[int, int]) -> DataFrame:
         """Replace the engine's numbers by those of the rows in the input, and fill in times of fetching."""
@@ -352,7 +357,7 @@ class _Corpus:
         settled = settled.where(fn.not_null(col("found")))
         return settled.select(*(fn.get(col("found"), name).alias(name) for name in MEMBERSHIP_FIELDS))
 
-    def write(self, members: DataFrame, made: Path) -> dict[str, object]:
+    def write(self, members: DataFrame, made: Path) -> dict[str, Any]:
         """Write texts and clusters into a folder, and return the counts for the report."""
         copies = members.where("member != head").select(col("member").alias("row"))
         kept = self.texts().join(copies, on="row", how="anti").select("row", *ARTICLE_FIELDS, *FINGERPRINT_FIELDS)
@@ -366,7 +371,6 @@ class _Corpus:
         )
         counted = relations.sort("relation").to_pydict()
         return {
-            "empty": self._articles.where("shingles = 0").count_rows(),
             "texts": texts,
             "copies": copies.count_rows(),
             "clusters": members.select("head").distinct().count_rows(),

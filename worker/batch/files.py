@@ -10,16 +10,18 @@ import errno
 import glob
 import json
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from functools import reduce
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import daft
+import daft.functions as fn
 import pyarrow as pa
 import pyarrow.parquet as pq
 from daft import DataFrame, DataType, Expression, Schema, col, lit
@@ -27,13 +29,15 @@ from daft.exceptions import DaftCoreException
 from daft.io.sink import DataSink, WriteResult
 from daft.recordbatch import MicroPartition
 
+from worker.batch.rows import PLACE, ROW_FIELDS, JsonFiles, opened_input, shown_path
 from worker.errors import SourceError, UsageError
 from worker.files.atomic import atomic_folder
 from worker.models import IndexParameters
-from worker.models.base import dataclass
+from worker.models.base import counted, dataclass
 from worker.sources.entries import one_line
-from worker.sources.files.article_files import numbered_lines, opened_lines
-from worker.sources.files.columns import INDEX_KEY, USUAL_NAMES, find_columns, is_table_of_result
+from worker.sources.files.article_files import InputProblem
+from worker.sources.files.columns import INDEX_KEY, LONGEST_NAME, USUAL_NAMES, find_columns, is_table_of_result
+from worker.sources.files.seeds import describe_problem
 
 PARQUET, JSON_LINES = "parquet", "jsonl"
 _ENDINGS: Final = {
@@ -46,69 +50,99 @@ _ENDINGS: Final = {
     ".ndjson.zst": JSON_LINES,
 }
 _LONGEST_MESSAGE: Final = 300  # characters of an engine's message that are shown; the cause is in the first of them
-_SHOWN_LENGTH: Final = 60  # characters of a damaged line that are shown, beside file and line on a terminal
-_LONGEST_LINE: Final = 1_000_000_000  # bytes; only a damaged file has longer lines, and they are shown as damaged
 _COLOURS: Final = re.compile(r"\x1b\[\d{0,3}m")
-PLACE: Final = "corpus_worker_place"
-"""The column with the file that a row is from."""
+_SPECIAL: Final = re.compile(r"([*?\[\]{}\\])")  # what makes a name a pattern for the engine
+_ROW_TYPES: Final = {field.name: DataType.from_arrow_type(field.type) for field in ROW_FIELDS}
+_LISTED_OF_A_FILE: Final = 5  # problems with rows; chosen: what is wrong shows in a few of them
+_MOST_PROBLEMS: Final = 10_000  # that are looked at for a list; chosen: far more than anybody reads
+_TIMES: Final = frozenset({"published_at", "fetched_at"})
+_FIRST, _LAST = (lit(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))
+"""The times that Python has lie between these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFiles:
-    """Neighbouring files of one form and one schema; `columns` is the name of each column by what it holds."""
+    """Neighbouring files of one form; of Parquet, `columns` is the name and type of each column by what it holds."""
 
     form: str
     paths: tuple[str, ...]
-    schema: Schema
-    columns: dict[str, str]
+    columns: Mapping[str, tuple[str, DataType]]
 
 
-def find_inputs(inputs: Sequence[str]) -> list[InputFiles]:
-    """Return the files of all inputs, in order: files, folders, glob patterns, or URLs that the engine can list.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The files of all inputs in their order.
 
-    Raises UsageError if there is none, or one without a text, and SourceError if one cannot be read.
+    `rows` is the number of rows that a Parquet file says it has. `problems` are those with files that are left out,
+    or with one of their columns.
+    """
+
+    files: Sequence[InputFiles]
+    count: int
+    rows: Mapping[str, int]
+    problems: Sequence[InputProblem]
+
+
+def find_inputs(inputs: Sequence[str]) -> Inputs:
+    """Return the files of all inputs: files, folders, glob patterns, or URLs that the engine can list.
+
+    Raises UsageError if there is none, and SourceError if the engine does not reach one.
     """
     paths = list(dict.fromkeys(path for each in inputs for path in _paths(each)))
-    described = [_describe(path) for path in paths]
-    found = []
-    for _, same in groupby(described, key=lambda each: (each.form, str(each.schema))):
-        files = list(same)
-        found.append(
-            InputFiles(
-                form=files[0].form,
-                paths=tuple(path for each in files for path in each.paths),
-                schema=files[0].schema,
-                columns=files[0].columns,
-            )
-        )
-    return found
+    problems, described, rows = list[InputProblem](), list[InputFiles](), dict[str, int]()
+    for path in paths:
+        if "://" not in path and not Path(path).exists():
+            problems.append(InputProblem(where=shown_path(path), why="is a link to a file that is not there", lost=0))
+            continue
+        if _form(path) == JSON_LINES:
+            described.append(InputFiles(form=JSON_LINES, paths=(path,), columns={}))
+            continue
+        try:
+            columns, rows[path], ignored = _describe_parquet(path)
+        except SourceError as exc:
+            problems.append(InputProblem(where=shown_path(path), why=str(exc), lost=0))
+        else:
+            described.append(InputFiles(form=PARQUET, paths=(path,), columns=columns))
+            problems += [InputProblem(where=path, why=each, lost=0) for each in ignored]
+    groups = groupby(described, key=lambda each: (each.form, str(each.columns)))
+    return Inputs(files=[_joined(list(same)) for _, same in groups], count=len(paths), rows=rows, problems=problems)
+
+
+def _joined(same: Sequence[InputFiles]) -> InputFiles:
+    return replace(same[0], paths=tuple(path for each in same for path in each.paths))
 
 
 def _paths(given: str) -> list[str]:
     """Return the files of one input, sorted by name; local ones absolute, since a cluster works in other folders."""
     is_local = "://" not in given
     place = str(Path(given).absolute()) if is_local else given
-    is_pattern = glob.has_magic(place)
+    is_pattern = glob.has_magic(place) and not (is_local and Path(place).exists())
     if not is_pattern and (Path(place).is_file() if is_local else _form(place)):
         if _form(place) is None:
             raise UsageError(f"{given}: is neither Parquet nor JSON lines; its name must end in {', '.join(_ENDINGS)}")
         return [place]
     if is_local and not is_pattern and not Path(place).is_dir():
         raise UsageError(f"{given}: there is no such file or folder")
-    pattern = place if is_pattern else place.rstrip("/") + "/**"
-    with engine_errors(given):
-        # `Path.glob` takes no absolute pattern.
-        local = glob.glob(pattern, recursive=True) if is_local else None  # noqa: PTH207
-        listed = daft.from_glob_path(pattern).to_pydict()["path"] if local is None else local
+    listed = _listed(place, is_local=is_local, is_pattern=is_pattern)
     beside = defaultdict[str, list[str]](list)
     for each in listed:
         folder, _, name = each.rpartition("/")
         beside[folder].append(name)
     tables = {f"{at}/{name}" for at, names in beside.items() for name in names if is_table_of_result(name, names)}
     found = [each for each in sorted(listed) if _form(each) is not None and each not in tables]
+    found = [each for each in found if not (is_local and Path(each).is_dir())]
     if not found:
         raise UsageError(f"{given}: no file there ends in {', '.join(_ENDINGS)}")
     return found
+
+
+def _listed(place: str, *, is_local: bool, is_pattern: bool) -> list[str]:
+    """Return all files in a folder, or that match a pattern."""
+    if is_local:
+        # `Path.glob` takes no absolute pattern.
+        return glob.glob(place if is_pattern else f"{glob.escape(place.rstrip('/'))}/**", recursive=True)  # noqa: PTH207
+    with engine_errors(place):
+        return list(daft.from_glob_path(place if is_pattern else place.rstrip("/") + "/**").to_pydict()["path"])
 
 
 def _form(path: str) -> str | None:
@@ -116,97 +150,172 @@ def _form(path: str) -> str | None:
     return next((form for ending, form in _ENDINGS.items() if name.endswith(ending) and name[0] not in "._"), None)
 
 
-def _describe(path: str) -> InputFiles:
-    """Return the form, schema and columns of one file."""
-    form = _form(path) or PARQUET
-    if "://" not in path and Path(path).stat().st_size == 0:
-        raise SourceError(f"{path}: is empty; remove it")
-    with engine_errors(path, files=[path]):
-        schema = _read(form, [path]).schema()
-    names = [name for name in schema.column_names() if name != PLACE]
-    return InputFiles(form=form, paths=(path,), schema=schema, columns=find_columns(names, where=path))
+def _describe_parquet(path: str) -> tuple[dict[str, tuple[str, DataType]], int, list[str]]:
+    """Return the columns of a Parquet file, its number of rows, and what is ignored of it.
+
+    Raises SourceError if nothing of it can be read.
+    """
+    if shown_path(path) != path:
+        raise SourceError("cannot be read: its name is not UTF-8; rename it")
+    try:
+        with engine_errors(path, passes=OSError), closing(opened_input(path)) as opened:
+            table = pq.ParquetFile(opened)
+            schema, rows = table.schema_arrow, table.metadata.num_rows
+    except (pa.ArrowException, OSError) as exc:
+        if "://" in path and not isinstance(exc, pa.ArrowException):
+            raise SourceError(f"{path}: cannot be read ({one_line(str(exc))[:_LONGEST_MESSAGE]})") from exc
+        said = getattr(exc, "strerror", None) or one_line(str(exc))[:_LONGEST_MESSAGE]
+        raise SourceError(f"is no readable Parquet file ({said})") from exc
+    try:
+        found = find_columns(schema.names, where="")
+    except UsageError as exc:
+        raise SourceError(str(exc)) from exc
+    columns, ignored = dict[str, tuple[str, DataType]](), list[str]()
+    for role, name in found.items():
+        kind, why = _usable_type(schema, name, role)
+        if kind is not None:
+            columns[role] = name, kind
+        elif role == "text":
+            raise SourceError(f"the column {name!r} {why}")
+        else:
+            ignored.append(f"the column {name!r} {why} and is ignored")
+    return columns, rows, ignored
 
 
-def _read(form: str, paths: Sequence[str]) -> DataFrame:
-    if form == PARQUET:
-        return daft.read_parquet(list(paths), file_path_column=PLACE)
-    return daft.read_json(list(paths), file_path_column=PLACE)
+def _usable_type(schema: Any, name: str, role: str) -> tuple[DataType | None, str]:
+    """Return the engine's type of a column if it can hold a role, or why not."""
+    if (count := schema.names.count(name)) > 1:
+        return None, f"is there {count} times"
+    kind = schema.field(name).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    try:
+        found = DataType.from_arrow_type(kind)
+    except Exception:  # noqa: BLE001 - the engine's errors of unknown types have several classes
+        return None, f"holds {str(kind)[:LONGEST_NAME]}"
+    is_text = found.is_string() or found.is_null() or found.is_binary() or found == DataType.list(DataType.string())
+    is_value = found.is_numeric() or found.is_boolean() or pa.types.is_decimal(kind) or found.is_temporal()
+    usable = is_text or (is_value and role != "text")
+    return (found, "") if usable else (None, f"holds {str(kind)[:LONGEST_NAME]}, no text")
 
 
-def read_rows(found: Sequence[InputFiles]) -> DataFrame:
-    """Return the rows of all files as one frame of columns with fixed names and types; missing ones are null."""
+def read_rows(inputs: Inputs) -> DataFrame:
+    """Return the rows of all files as one frame of columns with fixed names and types; missing ones are null.
+
+    Raises SourceError if all files are left out.
+    """
+    if not inputs.files:
+        raise SourceError(describe_problem(inputs.problems[0]))
     frames = [
-        _read(files.form, files.paths).select(col(PLACE), *_standard_columns(files.columns, files.schema))
-        for files in found
+        _read(files).select(*_row_columns(files.form), *_standard_columns(files.columns)) for files in inputs.files
     ]
     return reduce(DataFrame.concat, frames)
 
 
-def _standard_columns(columns: dict[str, str], schema: Schema) -> Iterator[Expression]:
+def _read(files: InputFiles) -> DataFrame:
+    if files.form == JSON_LINES:
+        return JsonFiles(files.paths).read()
+    return daft.read_parquet(
+        [_SPECIAL.sub(r"\\\1", path) for path in files.paths],
+        infer_schema=False,
+        schema=dict(files.columns.values()),
+        file_path_column=PLACE,
+        ignore_corrupt_files=True,  # what is missing then is found by the number of rows
+    )
+
+
+def _row_columns(form: str) -> Iterator[Expression]:
+    for name, kind in _ROW_TYPES.items():
+        is_there = form == JSON_LINES or name == PLACE
+        yield (col(name) if is_there else lit(None)).cast(kind).alias(name)
+
+
+def _standard_columns(columns: Mapping[str, tuple[str, DataType]]) -> Iterator[Expression]:
     """Yield a column for each thing that one may hold; times come as a time, or as text that is read later."""
+    nothing = lit(None), DataType.null()
     for role in USUAL_NAMES:
-        name = columns.get(role)
-        kind = schema[name].dtype if name else None
-        if role in {"published_at", "fetched_at"}:
-            is_time = kind is not None and (kind.is_timestamp() or kind.is_date())
-            yield _as_type(name if is_time else None, DataType.timestamp("us", "UTC")).alias(role)
-            yield _as_type(None if is_time else name, DataType.string()).alias(f"{role}_text")
+        name, kind = columns.get(role, (None, DataType.null()))
+        column = lit(None) if name is None else col(name)
+        if role in _TIMES:
+            is_time = kind.is_timestamp() or kind.is_date()
+            time = (column if is_time else lit(None)).cast(DataType.timestamp("us", "UTC"))
+            yield fn.when((time >= _FIRST) & (time < _LAST), time).otherwise(lit(None)).alias(role)
+            yield _as_text(*(nothing if is_time else (column, kind)), " ").alias(f"{role}_text")
+        elif role == "text":
+            is_binary = kind.is_binary()
+            yield (column if is_binary else lit(None)).cast(DataType.binary()).alias("text_bytes")
+            yield _as_text(*(nothing if is_binary else (column, kind)), "\n").alias(role)
         else:
-            yield _as_type(name, DataType.string()).alias(role)
+            yield _as_text(column, kind, " ").alias(role)
 
 
-def _as_type(name: str | None, wanted: DataType) -> Expression:
-    return (lit(None) if name is None else col(name)).cast(wanted)
+def _as_text(column: Expression, kind: DataType, between: str) -> Expression:
+    return fn.list_join(column, between) if kind.is_list() else column.cast(DataType.string())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRows:
+    """How many rows there were, how many of them were left out, and what was wrong with rows and files, a line each."""
+
+    rows: int
+    left_out: int
+    problems: Sequence[str]
+
+
+def what_was_read(read: DataFrame, inputs: Inputs, total: int) -> ReadRows:
+    """Return what was read, given the `total` rows as `ArticleReader` returns them, with their number as `row`."""
+    first, damaged = _damaged_files(read, inputs)
+    wrong = read.where(fn.not_null(col("problem")))
+    by_kind = wrong.groupby("left_out").agg(fn.count(col("row")).alias("rows")).to_pydict()
+    counts = dict(zip(by_kind["left_out"], by_kind["rows"], strict=True))
+    some = wrong.sort("row").limit(_MOST_PROBLEMS).select("row", "place", "at", "problem", "left_out")
+    lost = sum(each.lost for each in damaged)
+    listed, seen = [describe_problem(each) for each in (*inputs.problems, *damaged)], Counter[str]()
+    for row, place, at, problem, left_out in zip(*some.to_pydict().values(), strict=True):
+        seen[place] += left_out is not None
+        if left_out is None or seen[place] <= _LISTED_OF_A_FILE:
+            at_row = f"row {row - first[place] + 1}" if place in first else at
+            listed.append(f"{', '.join(filter(None, (place, at_row)))}: {problem}")
+    rows_listed = sum(min(each, _LISTED_OF_A_FILE) for each in seen.values())
+    if more := counts.get(True, 0) + counts.get(False, 0) - rows_listed:
+        listed.append(f"{counted(more, 'more row')} with a problem")
+    return ReadRows(
+        rows=total - counts.get(None, 0) + lost, left_out=counts.get(True, 0) + lost, problems=tuple(listed)
+    )
+
+
+def _damaged_files(read: DataFrame, inputs: Inputs) -> tuple[dict[str, int], list[InputProblem]]:
+    """Return the number of the first row of each Parquet file, and those files of which rows are missing.
+
+    The engine leaves out what it cannot read, and says so in its log alone.
+    """
+    if not inputs.rows:
+        return {}, []
+    by_file = read.groupby("place").agg(col("row").min().alias("first"), fn.count(col("row")).alias("rows"))
+    found = {place: (row, rows) for place, row, rows in zip(*by_file.to_pydict().values(), strict=True)}
+    missing = {path: rows - found.get(path, (0, 0))[1] for path, rows in inputs.rows.items()}
+    return {place: row for place, (row, _) in found.items() if place in inputs.rows}, [
+        InputProblem(where=path, why=f"damaged; {counted(lost, 'row')} in it could not be read", lost=lost)
+        for path, lost in missing.items()
+        if lost > 0
+    ]
 
 
 @contextmanager
-def engine_errors(place: str, *, files: Sequence[str] = ()) -> Iterator[None]:
+def engine_errors(place: str, *, passes: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Turn an error of the engine inside the block into a SourceError of one line that names the place.
 
-    The engine names neither file nor line of damaged JSON lines, so the first one in `files` is looked for and named.
-
-    A full disk is no error of what is read: it is left to the caller, who knows where is written.
+    A full disk is no error of what is read: it is left to the caller, who knows where is written. So are errors of the
+    classes that `passes` names.
     """
     try:
         yield
     except (DaftCoreException, OSError) as exc:
-        if getattr(exc, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
+        is_full = getattr(exc, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
+        if is_full or (isinstance(exc, passes) and not isinstance(exc, DaftCoreException)):
             raise
         lines = [line for line in _COLOURS.sub("", str(exc)).splitlines() if line.strip()]
-        if "JSON" in str(exc) and (damaged := next(filter(None, map(_damaged_line, files)), "")):
-            raise SourceError(damaged) from exc
         said = one_line((lines or [type(exc).__name__])[-1])[:_LONGEST_MESSAGE]  # above it may be a cluster's traceback
         raise SourceError(f"{place}: cannot be read ({said})") from exc
-
-
-def _damaged_line(path: str) -> str:
-    """Return file, number and text of the first line that is no JSON object, as an error; empty if there is none.
-
-    Empty lines come last: they are no damage, but the engine does not read a file with any.
-    """
-    blank = 0
-    if _form(path) != JSON_LINES or "://" in path:
-        return ""
-    with suppress(OSError, SourceError), opened_lines(Path(path)) as opened:
-        if opened.peek(1)[:1] == b"[":  # one array, which the engine reads as well
-            return ""
-        for number, line in numbered_lines(opened, _LONGEST_LINE):
-            if not line.strip():
-                blank = blank or number
-            elif not _is_object(line):
-                text = one_line(line.decode(errors="replace"))
-                shown = f"{text[:_SHOWN_LENGTH]}{'…' * (len(text) > _SHOWN_LENGTH)}"
-                return f"{path}: line {number:,} cannot be read: it is no JSON object ({shown}); correct or remove it"
-    return (
-        f"{path}: line {blank:,} is empty, and the engine reads no such file; remove its empty lines" if blank else ""
-    )
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line.removeprefix(b"\xef\xbb\xbf")), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 # The result: texts in files of bounded size, the members of clusters in one file.

@@ -15,9 +15,9 @@ import daft
 import pyarrow as pa
 from daft import DataType, Series
 
-from worker.batch.files import PLACE
 from worker.batch.groups import CorpusRow, JoiningPair, Membership, judge_row, membership_of, settle_group
 from worker.batch.processes import Processes
+from worker.batch.rows import PLACE, values_of_json
 from worker.charset.characters import clean_line, clean_text, count_words, sha256_of
 from worker.config.schema import DedupeSettings
 from worker.dates.parsing import plausible_date, read_date
@@ -27,6 +27,7 @@ from worker.dedupe.tokenizer import may_be_aligned, shingles, sketch, tokenize
 from worker.errors import SourceError
 from worker.models import Article, Fingerprint, Kind, Neighbour
 from worker.sources.entries import clean_title
+from worker.sources.files.columns import address_of, line_of, text_of
 from worker.storage.corpus import index
 from worker.storage.corpus.neighbours import MAX_HITS
 from worker.urls import canonicalise, host_of, resolve
@@ -69,7 +70,17 @@ MEMBERSHIP_FIELDS: Final = {
 }
 """The columns of the clusters, the fields of `Membership`."""
 
-_ARTICLE: Final = DataType.struct({**ARTICLE_FIELDS, **FINGERPRINT_FIELDS, "keys": _KEYS, "sketch": DataType.binary()})
+READING_FIELDS: Final = {
+    "place": DataType.string(),
+    "at": DataType.string(),
+    "problem": DataType.string(),
+    "left_out": DataType.bool(),
+}
+"""The columns that say where a row is from, and what is wrong with it; `left_out` is null for the end of a file."""
+_ARTICLE: Final = DataType.struct(
+    {**ARTICLE_FIELDS, **FINGERPRINT_FIELDS, **READING_FIELDS, "keys": _KEYS, "sketch": DataType.binary()}
+)
+_NO_ARTICLE: Final = {**dict.fromkeys(ARTICLE_FIELDS), "words": 0, "shingles": 0}
 _MEMBERSHIP: Final = DataType.struct(MEMBERSHIP_FIELDS)
 _VERDICT: Final = DataType.struct({**MEMBERSHIP_FIELDS, "is_head": DataType.bool()})
 _HITS: Final = DataType.struct({"hits": _KEYS, "first": DataType.int64()})
@@ -111,12 +122,34 @@ class ArticleReader:
 
 
 def _read_rows(now: datetime, numbers: Iterable[int], rows: Iterable[Mapping[str, Any]]) -> Any:
-    numbered = zip(numbers, rows, strict=True)
-    return _column((_read_row(f"{row[PLACE]}#{number}", row, now) for number, row in numbered), _ARTICLE)
+    return _column((_read_row(number, row, now) for number, row in zip(numbers, rows, strict=True)), _ARTICLE)
 
 
-def _read_row(place: str, values: Mapping[str, Any], now: datetime) -> dict[str, object]:
-    article = read_article(values, place=place, now=now)
+def _read_row(number: int, row: Mapping[str, Any], now: datetime) -> dict[str, object]:
+    """Return the article in a row with its fingerprint, or what is wrong with the row."""
+    origin = {"place": row[PLACE], "at": row["at"], "left_out": False}
+    if row["ended"]:
+        return {**_NO_ARTICLE, **origin, "problem": row["ended"], "left_out": None}
+    try:
+        values, wrong = _values(row)
+        place = f"{row[PLACE]}#{number}"
+        article = read_article(values, place=place, now=now)
+    except SourceError as exc:
+        return {**_NO_ARTICLE, **origin, "problem": str(exc), "left_out": True}
+    if values["url"] and (article.canonical_url == place or not article.url.startswith("http")):
+        without = address_of(values["url"])[1]
+        wrong = "; ".join(filter(None, (wrong, without and f"it is kept without its address: {without}")))
+    return {**_with_fingerprint(article, now), **origin, "problem": wrong or None}
+
+
+def _values(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Return the values of a row by what they hold, and what was wrong with it all the same."""
+    if row["json"] is not None:
+        return values_of_json(row["json"])
+    return (row if row["text_bytes"] is None else {**row, "text": row["text_bytes"]}), ""
+
+
+def _with_fingerprint(article: Article, now: datetime) -> dict[str, object]:
     every = shingles(tokenize(article.text).hashes)
     made = fingerprint_of(every)
     return {
@@ -137,13 +170,13 @@ def read_article(values: Mapping[str, Any], *, place: str, now: datetime) -> Art
     """Return the article in a row, cleaned as from a file of JSON lines; the text is empty if there is none.
 
     `values` has the columns by what they hold, None for missing ones. An article without an address is named by its
-    `place`, and one without a time of fetching counts as fetched at `now`.
+    `place`, and one without a time of fetching counts as fetched at `now`. Raises SourceError for what is no text.
     """
-    text = clean_text(values["text"] or "")
+    text = clean_text(text_of(values["text"]))
     fetched_at = values["fetched_at"] or read_date(values["fetched_at_text"], zone=UTC) or now
     written = values["published_at"] or read_date(values["published_at_text"], zone=UTC)
     published_at = plausible_date(written, now=fetched_at)
-    url, canonical_url, host = _address(values["url"], place)
+    url, canonical_url, host = _address(line_of(values["url"]), place)
     return Article(
         url=url,
         canonical_url=values["canonical_url"] or canonical_url,
@@ -162,14 +195,14 @@ def read_article(values: Mapping[str, Any], *, place: str, now: datetime) -> Art
     )
 
 
-def _address(url: str | None, place: str) -> tuple[str, str, str]:
+def _address(url: str, place: str) -> tuple[str, str, str]:
     """Return the address, key and host of an article; the place and no host if it has no usable address."""
     try:
         if url:
             return resolve(url), canonicalise(url), host_of(url)
     except SourceError:
         pass
-    return url or "", place, ""
+    return url, place, ""
 
 
 # Index keys and hits.

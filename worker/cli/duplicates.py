@@ -10,16 +10,17 @@ import signal
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from worker.cli.base import SILENT, CommonOptions, examples, json_time, options, print_json, print_note
 from worker.errors import UsageError, install_hint
+from worker.models.base import counted
 from worker.models.browsing import UNDONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from worker.models import DuplicateLink
@@ -32,6 +33,7 @@ _ID: Final = click.IntRange(min=1, max=_LARGEST_ID)
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 _MIN_FACTOR_CHANGE: Final = 0.05
 """Weights that `fit` changed by less than 5% are not printed: chosen to keep the list short, not measured."""
+_MAX_PROBLEMS_SHOWN: Final = 10  # with the input of `dedupe`: half a screen
 _MAX_CHANGES_SHOWN: Final = 20  # pairs that `fit` lists: one screen; `--json` prints all of them
 
 
@@ -349,10 +351,21 @@ def dedupe(common: CommonOptions, inputs: tuple[str, ...], out: Path, ray: str |
     if common.as_json:
         print_json(report)
     elif common.verbosity > SILENT:
-        click.echo(
-            f"{out}: {report['texts']:,} texts kept of {report['rows']:,}; {report['copies']:,} copies in "
-            f"{report['clusters']:,} clusters, {report['empty']:,} rows without text"
-        )
+        _print_report(report, out)
+
+
+def _print_report(report: Mapping[str, Any], out: Path) -> None:
+    """Print what was kept, and on standard error the first problems with the input."""
+    left_out = f", {counted(report['left_out'], 'row')} left out" if report["left_out"] else ""
+    click.echo(
+        f"{out}: {counted(report['texts'], 'text')} kept of {counted(report['rows'], 'row')}; "
+        f"{counted(report['copies'], 'copy')} in {counted(report['clusters'], 'cluster')}, "
+        f"{counted(report['empty'], 'row')} without text{left_out}"
+    )
+    for problem in report["problems"][:_MAX_PROBLEMS_SHOWN]:
+        print_note(f"corpus-worker: {problem}")
+    if (more := len(report["problems"]) - _MAX_PROBLEMS_SHOWN) > 0:
+        print_note(f"corpus-worker: {more:,} more such lines are in {out / 'report.json'}")
 
 
 @contextmanager

@@ -195,10 +195,10 @@ class Text:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 note`, `2,000 notes`, `3 entries`, `2 addresses`."""
+    """Return a number with its noun: `1 note`, `2,000 notes`, `3 entries`, `2 copies`, `2 addresses`."""
     if number == 1:
         return f"1 {noun}"
-    stem, ending = (noun[:-1], "ies") if noun.endswith("ry") else (noun, "es" if noun.endswith("s") else "s")
+    stem, ending = (noun[:-1], "ies") if noun.endswith(("ry", "py")) else (noun, "es" if noun.endswith("s") else "s")
     return f"{number:,} {stem}{ending}"
 
 

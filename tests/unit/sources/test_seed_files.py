@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from tests.unit.charset.encoders import windows_1258
 from tests.unit.sources.factories import NOW
 from worker.dedupe.judge import Deduper
 from worker.errors import install_hint
 from worker.models import Page, Seed
-from worker.sources.files import seed_rows
 from worker.sources.files.article_files import InputProblem
 from worker.sources.files.columns import INDEX_KEY
 from worker.sources.files.seed_rows import SeedFile, SeedReader
@@ -366,8 +366,27 @@ def test_a_damaged_row_group_costs_only_its_rows(tmp_path: Path) -> None:
     assert [seed.row for seed in read(path, start=3)[0]] == [5, 6]
 
 
+def test_a_line_that_is_not_utf8_is_read_as_what_it_is_and_named(tmp_path: Path) -> None:
+    vietnamese = '{"text": "Giá vàng hôm nay tăng mạnh ở Hà Nội"}'
+    bodies = [vietnamese.encode() + b"\n", windows_1258(vietnamese) + b"\n", b'{"text": "caf\xe9"}\n']
+
+    seeds, problems = read(put(tmp_path / "x.jsonl", b"".join(bodies)))
+
+    assert [seed.raw for seed in seeds] == ["Giá vàng hôm nay tăng mạnh ở Hà Nội"] * 2
+    assert [seed.problem for seed in seeds] == ["", "the line is not UTF-8 and was read as windows-1258"]
+    why = "the line is not UTF-8, nor in another recognisable encoding; save it as UTF-8"
+    assert problems == [f"x.jsonl, line 3: {why}"]
+
+
+def test_what_comes_behind_an_array_is_not_lost_silently(tmp_path: Path) -> None:
+    seeds, problems = read(put(tmp_path / "x.jsonl", '[{"text": "a"}]\n{"text": "b"}\n'))
+
+    assert [seed.raw for seed in seeds] == ["a"]
+    assert problems == ["x.jsonl: the JSON array ends after 1 element, and what comes behind it was not read"]
+
+
 def test_a_row_that_is_too_large_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seed_rows, "MAX_SEED_BYTES", 1000)
+    monkeypatch.setattr("worker.sources.files.columns.MAX_TEXT_BYTES", 1000)
     rows = [{"text": "a" * 1001}, {"text": "b"}]
 
     for ending, place in (("parquet", "row 1"), ("jsonl", "line 1"), ("csv", "line 2")):

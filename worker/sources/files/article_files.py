@@ -1,4 +1,4 @@
-"""Read articles from local files: one from an `.html` or `.txt` file, one from each line of a `.jsonl` file.
+"""Read the article in an `.html` or `.txt` file, and open files of lines.
 
 Each reader takes a file and an `InputContext` and yields candidates that bring their content along, and an
 `InputProblem` for whatever cannot be read. They raise OSError if the file cannot be opened.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
@@ -20,14 +20,13 @@ import zstandard
 from lxml import etree, html
 
 from worker import urls
-from worker.charset import BYTE_ORDER_MARKS, clean_markup, decode, decode_plain, is_text, nearly_utf8, read_json
-from worker.dates.parsing import date_text, plausible_date, read_date
+from worker.charset import BYTE_ORDER_MARKS, clean_markup, decode, decode_plain, is_text, nearly_utf8
 from worker.errors import SourceError
 from worker.files.reading import open_regular
-from worker.models import ORIGIN_FIELDS, Authority, Candidate, Page, Text
+from worker.models import Authority, Candidate, Page, Text
 from worker.models.base import dataclass
 from worker.sources.content import ContentKind, sniff_content
-from worker.sources.entries import clean_title, named_value, one_line
+from worker.sources.entries import clean_title, one_line
 from worker.sources.files.url_list import count_url_lines, is_url_list
 
 if TYPE_CHECKING:
@@ -198,28 +197,7 @@ def _read_bounded(file: Path, context: InputContext) -> bytes | InputProblem:
     return body if body.strip() else InputProblem(where=str(file), why="is empty; remove it")
 
 
-# JSON Lines: one object a line with `url` and either `html` or `text`.
-
-_OPTIONAL = ("title", "published_at", "source")
-_LISTS = frozenset({"tags", "authors"})
-
-
-def read_json_lines(file: Path, context: InputContext) -> Iterator[Candidate | InputProblem]:
-    """Yield the article in each line; a line without one gives a problem, and reading continues.
-
-    An optional member (`title`, `published_at`, `source`) of a wrong type is ignored and reported. A line with both
-    `text` and `html` is read as text.
-    """
-    with opened_lines(file) as opened:
-        for number, line in numbered_lines(opened, context.max_bytes):
-            where = f"{file}:{number}"
-            if len(line) > context.max_bytes:
-                yield InputProblem(
-                    where=where, why=f"the line is longer than {context.max_bytes:,} bytes; raise fetch.max_bytes"
-                )
-            elif line.strip():
-                yield from _read_line(line, where, context)
-
+# Files of lines, also compressed ones.
 
 _START: Final = 64_000  # bytes that show the encoding; also how much is converted at a time. Chosen, not measured
 _ZSTD_WINDOW: Final = 2**27  # memory for one frame: what `zstd --long` needs, and no more
@@ -228,24 +206,46 @@ _MANY_NULS: Final = 0.25
 """The share of NULs in one half of the bytes of UTF-16. Chosen, not measured: Latin scripts have more, UTF-8 none."""
 
 
+_DAMAGED: Final = (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile)
+UNREADABLE: Final = (SourceError, OSError, *_DAMAGED)
+"""What ends the reading of a file; `why_unread` says it in words."""
+
+
+def why_unread(error: BaseException) -> str:
+    """Return in words why a file could not be read to its end."""
+    if isinstance(error, SourceError):
+        return str(error)
+    if isinstance(error, _DAMAGED):
+        return f"damaged or cut off ({error}); the rows before were read"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
 @contextmanager
 def opened_file(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file for reading, decompressed if its name says so; one that is cut off raises EOFError."""
-    name = path.name.lower()
     with open_regular(path) as raw:
-        if name.endswith(".gz"):
-            yield cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=raw), _START))
-        else:
-            yield _buffered(_unpacked(raw)) if name.endswith(".zst") else raw
+        yield decompressed(raw, path.name)
+
+
+def decompressed(raw: BinaryIO, name: str) -> BinaryIO:
+    """Return the content of a file, decompressed if its name says so; where it is cut off, reading raises EOFError."""
+    if name.lower().endswith(".gz"):
+        return cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=raw), _START))
+    return _buffered(_unpacked(raw)) if name.lower().endswith(".zst") else raw
 
 
 @contextmanager
 def opened_lines(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file of lines for reading as `opened_file` does; from UTF-16 and UTF-32 they are converted to UTF-8."""
     with opened_file(path) as opened:
-        buffered = cast("io.BufferedReader", opened)
-        codec = _wide_codec(buffered.peek(_START))
-        yield _buffered(_converted(opened, codec)) if codec else buffered
+        yield as_lines(opened)
+
+
+def as_lines(opened: BinaryIO) -> io.BufferedReader:
+    """Return an open file of lines in UTF-8; from UTF-16 and UTF-32 they are converted."""
+    buffered = cast("io.BufferedReader", opened)
+    codec = _wide_codec(buffered.peek(_START))
+    return _buffered(_converted(opened, codec)) if codec else buffered
 
 
 def _wide_codec(start: bytes) -> str:
@@ -312,89 +312,3 @@ def numbered_lines(opened: BinaryIO, longest: int) -> Iterator[tuple[int, bytes]
         yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         while line and not line.endswith(b"\n"):
             line = opened.readline(longest + 1)
-
-
-def _read_line(line: bytes, where: str, context: InputContext) -> Iterator[Candidate | InputProblem]:
-    """Yield the article in one line of JSON, and its problems."""
-    try:
-        members = read_json(line)
-    except (ValueError, RecursionError) as exc:
-        yield InputProblem(where=where, why=f"the line is not valid JSON ({exc}); write one object a line")
-        return
-    if not isinstance(members, dict):
-        why = f"the line holds {named_value(members)}, not an object; write one object a line"
-        yield InputProblem(where=where, why=why)
-        return
-    candidate = _candidate(members, where, context)
-    yield candidate
-    if isinstance(candidate, Candidate):
-        yield from _ignored(members, where)
-
-
-def _candidate(members: dict[str, object], where: str, context: InputContext) -> Candidate | InputProblem:
-    """Return the article in an object, or the problem that prevents it."""
-    url, text, html = (_text(members, name) for name in ("url", "text", "html"))
-    if not url:
-        return InputProblem(where=where, why="the object has no url; add the article's address")
-    if not (text or html):
-        return InputProblem(where=where, why="the object has neither text nor html; add one of them")
-    try:
-        address = urls.resolve(url)
-        key = urls.canonicalise(address)
-    except SourceError as exc:
-        return InputProblem(where=where, why=str(exc))
-    if text:
-        payload = Text(
-            text=plain_paragraphs(text), title=clean_title(_text(members, "title")), fields=dict(_fields(members))
-        )
-        candidate = Candidate(
-            url=address,
-            canonical_url=key,
-            source=context.source,
-            reference=where,
-            authority=Authority.OPERATOR,
-            payload=payload,
-        )
-    else:
-        body = (html or "").encode("utf-8", "replace")
-        candidate = page_candidate(
-            address, body, key=key, context=context, reference=where, content_type="text/html; charset=utf-8"
-        )
-    return _described(candidate, members, context)
-
-
-def _described(candidate: Candidate, members: dict[str, object], context: InputContext) -> Candidate:
-    published = read_date(date_text(members.get("published_at")), zone=context.zone)
-    identity = members.get("id")
-    return replace(
-        candidate,
-        title=clean_title(_text(members, "title")),
-        published_at=plausible_date(published, now=context.now),
-        source=one_line(_text(members, "source")) or context.source,
-        external_id=one_line(str(identity)) or None if isinstance(identity, str | int) else None,
-    )
-
-
-def _ignored(members: dict[str, object], where: str) -> Iterator[InputProblem]:
-    for name in _OPTIONAL:
-        value = members.get(name)
-        if value is not None and not isinstance(value, str) and not (name == "published_at" and date_text(value)):
-            yield InputProblem(where=where, why=f"{name} is not a string and was ignored", lost=0)
-    written = date_text(members.get("published_at"))
-    if written and read_date(written, zone=UTC) is None:
-        yield InputProblem(where=where, why=f"published_at {written[:50]!r} is not a date and was ignored", lost=0)
-
-
-def _fields(members: dict[str, object]) -> Iterator[tuple[str, str | tuple[str, ...]]]:
-    """Yield the fields of an article that an object has, by the names of `export`, without those of a wrong type."""
-    for name in ORIGIN_FIELDS:
-        value = members.get(name)
-        if name in _LISTS and isinstance(value, list):
-            yield name, tuple(item for item in value if isinstance(item, str))
-        elif isinstance(value, str) and value.strip():
-            yield name, (value,) if name in _LISTS else value
-
-
-def _text(members: dict[str, object], name: str) -> str | None:
-    value = members.get(name)
-    return value if isinstance(value, str) and value.strip() else None

@@ -21,7 +21,8 @@ from worker.errors import SourceError
 from worker.files.atomic import PREFIX
 from worker.files.reading import note_progress
 from worker.models import Candidate, Discovery, Source
-from worker.sources.files.article_files import InputContext, InputProblem, read_html, read_json_lines, read_text
+from worker.sources.files.article_files import InputContext, InputProblem, read_html, read_text
+from worker.sources.files.json_lines import read_json_lines
 from worker.sources.files.url_list import is_file_of_urls, read_url_list
 from worker.sources.files.warc import read_warc
 from worker.urls import file_url

@@ -18,18 +18,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
-from worker.charset import decode, decode_plain, nearly_utf8
+from worker.charset import decode, nearly_utf8
 from worker.dates.parsing import date_text, plausible_date, read_date
 from worker.errors import SourceError, UsageError, install_hint
 from worker.files.reading import note_progress
 from worker.models import Fingerprint, IndexParameters, Seed
 from worker.models.base import dataclass
-from worker.sources.entries import clean_title, named_value, one_line
+from worker.sources.entries import clean_title, one_line
 from worker.sources.files.article_files import InputProblem, numbered_lines, opened_file, opened_lines
-from worker.sources.files.columns import INDEX_KEY, find_columns, may_hold_text, values_of
-from worker.urls import resolve
+from worker.sources.files.columns import (
+    INDEX_KEY,
+    LONGEST_NAME,
+    MAX_TEXT_BYTES,
+    address_of,
+    find_columns,
+    line_of,
+    may_hold_text,
+    text_of,
+    values_of,
+)
 
-MAX_SEED_BYTES: Final = 10_000_000  # far above any article; a larger text is no seed. Chosen, not measured
 _FIELDS: Final = ("text", "title", "url", "date", "id", "language")
 _ROLES: Final = MappingProxyType({"date": "published_at"})
 """The fields of a seed that `find_columns` calls otherwise."""
@@ -37,9 +45,7 @@ _INDEX_COLUMNS: Final = ("signature", "bands", "anchors", "shingles", "sha256")
 _BATCH_BYTES, _MOST_ROWS = 4_000_000, 512
 """How much of a Parquet file is decoded at a time. Chosen, not measured: little beside the memory of the libraries."""
 _MAX_UNCLOSED: Final = 20
-"""After so many quotes that do not close, a table is given up: each costs another reading of up to MAX_SEED_BYTES."""
-_LONGEST_NAME: Final = 80  # characters; a longer cell in the first row is a text. Chosen, not measured
-_OWN_SCHEMES: Final = ("seed:", "file:")  # what `export` writes for texts that are of no web page
+"""After so many quotes that do not close, a table is given up: each costs another reading of up to MAX_TEXT_BYTES."""
 _HEAD: Final = 64_000  # bytes of a table that decide about its separator; a header line is far shorter
 
 
@@ -83,15 +89,14 @@ class SeedReader:
 
     def seed(self, file: SeedFile, row: int, values: Mapping[str, object], *, where: str) -> Seed | InputProblem:
         """Return the seed in the fields of a row; `where` names it in messages."""
-        raw = _string(values.get("text"))
-        if raw is None:
-            return InputProblem(where=where, why=f"no text in this row but {named_value(values['text'])}")
+        try:
+            raw = text_of(values.get("text"))
+        except SourceError as exc:
+            return InputProblem(where=where, why=str(exc))
         if not raw.strip():
             return InputProblem(where=where, why="no text in this row")
         body = raw.encode("utf-8", "surrogatepass")
-        if len(body) > MAX_SEED_BYTES:
-            return InputProblem(where=where, why=f"the text is larger than {MAX_SEED_BYTES:,} bytes; split it")
-        identity, (url, problem) = values.get("id"), _address(values.get("url"))
+        identity, (url, problem) = values.get("id"), address_of(values.get("url"))
         if isinstance(identity, float) and identity.is_integer():  # pandas has whole numbers beside empty cells so
             identity = int(identity)
         return Seed(
@@ -99,12 +104,12 @@ class SeedReader:
             row=row,
             raw=raw,
             sha256=hashlib.sha256(body).hexdigest(),
-            title=clean_title(_text(values.get("title"))),
+            title=clean_title(line_of(values.get("title"))),
             url=url,
             published_at=plausible_date(self._date(values.get("date")), now=self.now),
-            external_id=(str(identity) if isinstance(identity, int) else _text(identity)) or None,
-            language=_text(values.get("language"))[:_LONGEST_NAME],
-            problem=problem,
+            external_id=(str(identity) if isinstance(identity, int) else line_of(identity)) or None,
+            language=line_of(values.get("language"))[:LONGEST_NAME],
+            problem=problem and f"the seed is without its address: {problem}",
             place=where,
         )
 
@@ -121,7 +126,7 @@ class SeedReader:
         try:
             found = find_columns(names, where="", given=given)
         except UsageError as exc:
-            raise SourceError(f"{str(exc).removeprefix(': ')}; name it in [seeds.columns]") from exc
+            raise SourceError(f"{exc}; name it in [seeds.columns]") from exc
         return {wanted: found[_ROLES.get(wanted, wanted)] for wanted in _FIELDS if _ROLES.get(wanted, wanted) in found}
 
 
@@ -129,36 +134,6 @@ def shown_name(path: Path) -> str:
     """Return the name of a seed file in the store: relative to the working folder if it is below, else absolute."""
     whole, here = os.path.abspath(path), os.getcwd()  # noqa: PTH100, PTH109 - symbolic links stay as they are written
     return os.path.relpath(whole, here) if whole == here or whole.startswith(here.rstrip("/") + "/") else whole
-
-
-def _string(value: object) -> str | None:
-    """Return a value as text: bytes decoded, a list as paragraphs, nothing as an empty text; None if it is no text."""
-    if isinstance(value, bytes):
-        return nearly_utf8(value) or decode_plain(value)
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return "\n".join(value)
-    return value if isinstance(value, str) else "" if value is None else None
-
-
-def _text(value: object) -> str:
-    return one_line((_string(value) or "")[:MAX_SEED_BYTES])
-
-
-def _address(value: object) -> tuple[str, str]:
-    """Return the address in a row, "" for none, and what is wrong with one that cannot be used."""
-    url = _text(value)
-    is_empty = not value or isinstance(value, str | bytes) or str(value) == "nan"  # as pandas has it
-    if url.startswith(_OWN_SCHEMES) or (not url and is_empty):
-        return "", ""
-    if not url.lower().startswith(("http://", "https://")):
-        shown = one_line(url or str(value))[:_LONGEST_NAME]
-        return "", f"the seed is without its address: {shown!r} is no web address (http:// or https://)"
-    try:
-        resolve(url)
-    except SourceError as exc:
-        return "", f"the seed is without its address: {exc}"
-    scheme, _, rest = url.partition(":")
-    return f"{scheme.lower()}:{rest}", ""
 
 
 # Tables with a header.
@@ -172,7 +147,7 @@ class _TableLines:
         self.ended = False
         self._again: list[str] = []
         self._fallback = decode(head).charset if nearly_utf8(head) is None else "utf-8"
-        self._lines = (self._decoded(line) for _, line in numbered_lines(opened, 2 * MAX_SEED_BYTES))
+        self._lines = (self._decoded(line) for _, line in numbered_lines(opened, 2 * MAX_TEXT_BYTES))
 
     def _decoded(self, line: bytes) -> str:
         text = nearly_utf8(line)
@@ -228,7 +203,7 @@ def read_table(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed 
 
 def _table_rows(lines: _TableLines, separator: str) -> Iterator[list[str] | None]:
     """Yield the cells of each row, None for a row with a quote that does not close."""
-    csv.field_size_limit(2 * MAX_SEED_BYTES)
+    csv.field_size_limit(2 * MAX_TEXT_BYTES)
     width, unclosed = 0, 0
     rows = csv.reader(lines, delimiter=separator)
     while True:
@@ -273,11 +248,11 @@ def _header_places(reader: SeedReader, header: Sequence[str]) -> dict[str, int]:
     try:
         return {wanted: header.index(name) for wanted, name in reader.places(header).items()}
     except SourceError as exc:
-        is_data = any(len(name) > _LONGEST_NAME or name.strip().isdigit() or "://" in name for name in header)
+        is_data = any(len(name) > LONGEST_NAME or name.strip().isdigit() or "://" in name for name in header)
         if not is_data or reader.columns:
             raise
         raise SourceError(
-            f"no header: the first line holds {one_line(', '.join(header))[:_LONGEST_NAME]!r}; put one with the names "
+            f"no header: the first line holds {one_line(', '.join(header))[:LONGEST_NAME]!r}; put one with the names "
             "of the columns above it, such as title,text"
         ) from exc
 
@@ -359,7 +334,7 @@ class _Columns:
             if schema.names.count(name) > 1:
                 raise SourceError(f"{schema.names.count(name)} columns are called {name!r}; rename all but one")
         if not may_hold_text(kind := schema.field(self._places["text"]).type):
-            why = f"holds {str(kind)[:_LONGEST_NAME]}, no text; name another in [seeds.columns]"
+            why = f"holds {str(kind)[:LONGEST_NAME]}, no text; name another in [seeds.columns]"
             raise SourceError(f"the column {self._places['text']!r} {why}")
         self._indexed = reader.index is not None and set(_INDEX_COLUMNS) <= set(schema.names) and (
             _parameters_in(schema.metadata or {}) == asdict(reader.index)

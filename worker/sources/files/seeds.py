@@ -7,38 +7,32 @@ an `InputProblem` with file and row, and reading continues. `FORMS` is the regis
 from __future__ import annotations
 
 import glob
-import gzip
 import hashlib
-import io
-import json
 import os
-import re
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-import zstandard
-
-from worker.charset import nearly_utf8, read_json
+from worker.charset import nearly_utf8
 from worker.errors import SourceError
 from worker.files.reading import note_progress, open_regular
 from worker.models import Candidate, Page, Seed
-from worker.sources.entries import named_value
 from worker.sources.files.article_files import (
+    UNREADABLE,
     InputContext,
     InputProblem,
     decode_text_file,
-    numbered_lines,
     opened_file,
     opened_lines,
+    why_unread,
 )
-from worker.sources.files.columns import is_table_of_result
+from worker.sources.files.columns import MAX_TEXT_BYTES, is_table_of_result
+from worker.sources.files.json_lines import MAX_TRIED, json_rows, read_members
 from worker.sources.files.seed_rows import (
-    MAX_SEED_BYTES,
     SeedFile,
     SeedReader,
     count_parquet_rows,
@@ -69,11 +63,7 @@ SAMPLE_DIGESTS: Final = frozenset(
 )
 """The first 16 hexadecimal digits of the SHA-256 of each seed in `SAMPLE`."""
 
-_MAX_TRIED: Final = 100
-"""After so many rows of JSON without a seed at the beginning, a file is given up. Chosen, not measured."""
 _LINES: Final = frozenset({".jsonl", ".ndjson", ".csv", ".tsv"})
-_BETWEEN: Final = re.compile(r"[\s,]*")  # what separates the elements of an array; matches everywhere
-_HEAD: Final = 64_000  # bytes, or characters, of JSON that are read at a time. Chosen, not measured
 _COUNTED_BYTES: Final = 1_000_000  # at the beginning of a file, from which its number of lines is estimated
 _DESCRIPTIONS: Final = (
     *("readme", "license", "licence", "dataset_info", "dataset_dict", "state.json", "citation"),
@@ -232,12 +222,8 @@ def read_seed_file(reader: SeedReader, file: SeedFile, *, start: int = 0) -> Ite
             yield item
         if not rows:
             yield InputProblem(where=file.name, why="no rows in it; remove it", lost=0)
-    except SourceError as exc:
-        yield InputProblem(where=file.name, why=str(exc), lost=0)
-    except (EOFError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile) as exc:
-        yield InputProblem(where=file.name, why=f"damaged or cut off ({exc}); the rows before were read", lost=0)
-    except OSError as exc:
-        yield InputProblem(where=file.name, why=f"cannot be read: {exc.strerror or exc}", lost=0)
+    except UNREADABLE as exc:
+        yield InputProblem(where=file.name, why=why_unread(exc), lost=0)
 
 
 def _read_texts(_reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed | InputProblem]:
@@ -245,7 +231,7 @@ def _read_texts(_reader: SeedReader, file: SeedFile, start: int) -> Iterator[See
     for path in islice(file.files, start, None):
         try:
             yield _read_text(path, file)
-        except (OSError, EOFError, zlib.error, zstandard.ZstdError) as exc:
+        except UNREADABLE as exc:
             why = getattr(exc, "strerror", None) or exc
             yield InputProblem(where=shown_name(path), why=f"cannot be read: {why}; remove it or check its permissions")
 
@@ -253,10 +239,10 @@ def _read_texts(_reader: SeedReader, file: SeedFile, start: int) -> Iterator[See
 def _read_text(path: Path, file: SeedFile) -> Seed | InputProblem:
     """Return the seed in a text file; its identity is the hash of its bytes."""
     with opened_file(path) as opened:
-        body = opened.read(MAX_SEED_BYTES + 1)
+        body = opened.read(MAX_TEXT_BYTES + 1)
     where = shown_name(path)
-    if len(body) > MAX_SEED_BYTES:
-        return InputProblem(where=where, why=f"larger than {MAX_SEED_BYTES:,} bytes; split it")
+    if len(body) > MAX_TEXT_BYTES:
+        return InputProblem(where=where, why=f"larger than {MAX_TEXT_BYTES:,} bytes; split it")
     raw = nearly_utf8(body.removeprefix(b"\xef\xbb\xbf"))
     raw = decode_text_file(body) if raw is None else raw
     if raw is None:
@@ -271,87 +257,33 @@ def _read_json(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed 
     """Yield the seed in each line or array element of JSON."""
     read = 0
     with opened_lines(file.files[0]) as opened:
-        for row, (place, value) in enumerate(_json_values(opened, file.ending), 1):
+        values = json_rows(opened, 2 * MAX_TEXT_BYTES, may_be_one=file.ending == ".json")
+        for row, (kind, number, value) in enumerate(values, 1):
             if row <= start:
                 continue
-            where = f"{file.name}, {place}"
-            members = _members(value, where)
-            found = _seed_of_members(reader, file, row, members, where) if isinstance(members, dict) else members
+            found = _read_json_row(reader, file, row, value, where=f"{file.name}, {kind} {number}")
             read += isinstance(found, Seed)
             yield found
-            if not read and row - start >= _MAX_TRIED:
-                raise SourceError(f"no seed in the first {_MAX_TRIED} rows, so the rest was not read")
+            if not read and row - start >= MAX_TRIED:
+                raise SourceError(f"no seed in the first {MAX_TRIED} rows, so the rest was not read")
 
 
-def _json_values(opened: io.BufferedReader, ending: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the lines with content; of an array its elements, and of a `.json` file with one object the whole.
-
-    Each comes with its place in the file.
-    """
-    head, newline, _ = opened.peek(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")
-    if head.startswith(b"["):
-        with io.TextIOWrapper(opened, "utf-8-sig", errors="replace", newline="") as text:
-            yield from ((f"element {number}", value) for number, value in enumerate(_array_elements(text), 1))
-    elif ending == ".json" and newline and not _is_json(head):
-        yield "line 1", opened.read(2 * MAX_SEED_BYTES + 1)
-    else:
-        lines = numbered_lines(opened, 2 * MAX_SEED_BYTES)
-        yield from ((f"line {number}", line) for number, line in lines if line.strip())
-
-
-def _array_elements(text: io.TextIOWrapper) -> Iterator[bytes]:
-    """Yield the elements of an array of any length; raises SourceError where it is damaged."""
-    decoder, count = json.JSONDecoder(strict=False), 0
-    buffer = text.read(_HEAD)
-    at = buffer.index("[") + 1
-    while not buffer.startswith("]", at := next(_BETWEEN.finditer(buffer, at)).end()):
-        try:
-            _, end = decoder.raw_decode(buffer, at)
-        except (ValueError, RecursionError):
-            left = len(buffer) - at
-            more = text.read(max(_HEAD, left)) if left <= 2 * MAX_SEED_BYTES else ""
-            if not more:
-                why = f"the JSON array is damaged or cut off after {count:,} elements; the rest was not read"
-                raise SourceError(why) from None
-            buffer, at = buffer[at:] + more, 0
-        else:
-            yield buffer[at:end].encode("utf-8", "replace")
-            at, count = end, count + 1
-
-
-def _is_json(line: bytes) -> bool:
+def _read_json_row(reader: SeedReader, file: SeedFile, row: int, value: bytes, *, where: str) -> Seed | InputProblem:
+    """Return the seed in a row of JSON; `where` names it in messages."""
     try:
-        read_json(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _seed_of_members(
-    reader: SeedReader, file: SeedFile, row: int, members: dict[str, object], where: str
-) -> Seed | InputProblem:
-    try:
+        members, wrong = read_members(value, 2 * MAX_TEXT_BYTES)
         places = reader.places(list(members))
     except SourceError as exc:
         return InputProblem(where=where, why=str(exc))
-    return reader.seed(file, row, {wanted: members[name] for wanted, name in places.items()}, where=where)
-
-
-def _members(line: bytes, where: str) -> dict[str, object] | InputProblem:
-    if len(line) > 2 * MAX_SEED_BYTES:
-        return InputProblem(where=where, why=f"the row is longer than {2 * MAX_SEED_BYTES:,} bytes; split it")
-    try:
-        members = read_json(line)
-    except (ValueError, RecursionError) as exc:
-        return InputProblem(where=where, why=f"the line is not valid JSON ({exc}); write one object a line")
-    if not isinstance(members, dict):
-        return InputProblem(where=where, why=f"the line holds {named_value(members)}, not an object")
-    return members
+    found = reader.seed(file, row, {wanted: members[name] for wanted, name in places.items()}, where=where)
+    if not wrong or isinstance(found, InputProblem):
+        return found
+    return replace(found, problem="; ".join(filter(None, (wrong, found.problem))))
 
 
 def _read_archive(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed | InputProblem]:
     """Yield the page in each record of a web archive; its article is extracted later."""
-    context = InputContext(source="seeds", now=reader.now, max_bytes=MAX_SEED_BYTES, zone=reader.zone)
+    context = InputContext(source="seeds", now=reader.now, max_bytes=MAX_TEXT_BYTES, zone=reader.zone)
     for row, found in enumerate(read_warc(file.files[0], context), 1):
         if row > start:
             yield found if isinstance(found, InputProblem) else _archived(file, row, found)

@@ -1,0 +1,165 @@
+"""The rows of JSON files, as the engine gets them from us: what is damaged is a row that says so.
+
+The engine's own reader ends the run at the first damaged line, and says neither file nor line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import pyarrow as pa
+from daft import Schema
+from daft.file.file_io import open_file
+from daft.io.source import DataSource, DataSourceTask
+from daft.recordbatch import RecordBatch
+
+from worker.dates.parsing import date_text
+from worker.errors import SourceError, UsageError
+from worker.files.reading import open_regular
+from worker.sources.files.article_files import UNREADABLE, as_lines, decompressed, why_unread
+from worker.sources.files.columns import MAX_TEXT_BYTES, USUAL_NAMES, find_columns, line_of, text_of
+from worker.sources.files.json_lines import MAX_TRIED, json_rows, read_members
+
+PLACE: Final = "corpus_worker_place"
+"""The column with the file that a row is from."""
+ROW_FIELDS: Final = pa.schema(
+    [(PLACE, pa.large_string()), ("at", pa.large_string()), ("json", pa.large_binary()), ("ended", pa.large_string())]
+)
+"""The columns of a row of JSON: `at` is its place in the file, `json` the row itself; of a file that could not be read
+to its end, the last one has neither, but says in `ended` why."""
+_LONGEST_ROW: Final = 2 * MAX_TEXT_BYTES  # bytes; beside the text there may be its page
+_ROWS, _BYTES = 256, 4_000_000
+"""How much is handed on at a time, as many rows as our functions get. Chosen, not measured."""
+_MOST_TASKS: Final = 1_000  # for one input: each costs the engine about a millisecond of processor time
+_READ_AHEAD: Final = 8_000_000  # bytes of a remote file; chosen: a request takes as long as some megabytes
+
+
+class JsonFiles(DataSource):
+    """The rows of JSON files in the order of the files."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+
+    @property
+    def name(self) -> str:
+        """Return the name of the source."""
+        return "JSON files"
+
+    @property
+    def schema(self) -> Schema:
+        """Return the columns of a row."""
+        return Schema.from_pyarrow_schema(ROW_FIELDS)
+
+    async def get_tasks(self, _pushdowns: Any) -> AsyncIterator[DataSourceTask]:
+        """Yield tasks that read some of the files each."""
+        files = -(-len(self._paths) // _MOST_TASKS)
+        for first in range(0, len(self._paths), files):
+            yield _JsonTask(self._paths[first : first + files])
+
+
+class _JsonTask(DataSourceTask):
+    """Reads some files, one after another."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+
+    @property
+    def schema(self) -> Schema:
+        """Return the columns of a row."""
+        return Schema.from_pyarrow_schema(ROW_FIELDS)
+
+    async def read(self) -> AsyncIterator[RecordBatch]:
+        """Yield the rows of the files."""
+        batch, size = list[Mapping[str, object]](), 0
+        for row in (row for path in self._paths for row in _rows_of(path)):
+            batch.append(row)
+            size += len(row.get("json", b""))
+            if len(batch) == _ROWS or size > _BYTES:
+                yield _as_batch(batch)
+                batch, size = [], 0
+        if batch:
+            yield _as_batch(batch)
+
+
+def _as_batch(rows: list[Mapping[str, object]]) -> RecordBatch:
+    return RecordBatch.from_arrow_record_batches([pa.RecordBatch.from_pylist(rows, ROW_FIELDS)], ROW_FIELDS)
+
+
+def _rows_of(path: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file, and at last why it could not be read to its end."""
+    place, tried, is_article = {PLACE: shown_path(path)}, 0, False
+    try:
+        with (
+            closing(opened_input(path)) as raw,
+            closing(as_lines(decompressed(raw, PurePosixPath(path).name))) as lines,
+        ):
+            for tried, (kind, number, row) in enumerate(json_rows(lines, _LONGEST_ROW), 1):
+                yield {**place, "at": f"{kind} {number}", "json": row}
+                is_article = is_article or _is_article(row)
+                if not is_article and tried >= MAX_TRIED:
+                    raise SourceError(f"no text in the first {MAX_TRIED} rows, so the rest was not read")
+        if not tried:
+            raise SourceError("no rows in it; remove it")
+    except UNREADABLE as exc:
+        if isinstance(exc, FileNotFoundError):  # it was there: another machine has no such folder
+            raise
+        yield {**place, "ended": why_unread(exc)}
+
+
+def opened_input(path: str) -> Any:
+    """Return an input file opened for reading, by the engine if it is on another machine."""
+    return open_file(path, "rb", _READ_AHEAD) if "://" in path else open_regular(Path(path))
+
+
+def shown_path(path: str) -> str:
+    """Return a path as text; what is not UTF-8 in it is escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _is_article(row: bytes) -> bool:
+    try:
+        text_of(values_of_json(row)[0]["text"])
+    except SourceError:
+        return False
+    return True
+
+
+def values_of_json(row: bytes) -> tuple[dict[str, Any], str]:
+    """Return the values of a row of JSON by what they hold, and what was wrong with it all the same.
+
+    Raises SourceError if it is damaged or has no text.
+    """
+    members, wrong = read_members(row, _LONGEST_ROW)
+    columns = _columns_of(tuple(members))
+    found = {role: members[columns[role]] if role in columns else None for role in USUAL_NAMES}
+    times = {f"{name}_text": date_text(found[name]) for name in ("published_at", "fetched_at")}
+    lines = {name: _as_line(found[name]) for name in USUAL_NAMES if name not in {"text", "url"}}
+    return {
+        **lines,
+        "text": found["text"],
+        "url": found["url"],
+        "published_at": None,
+        "fetched_at": None,
+        **times,
+    }, wrong
+
+
+@lru_cache(maxsize=1000)
+def _columns_of(names: tuple[str, ...]) -> Mapping[str, str]:
+    try:
+        return find_columns(names, where="")
+    except UsageError as exc:
+        raise SourceError(str(exc)) from exc
+
+
+def _as_line(value: object) -> str | None:
+    """Return a value as one line of text; None if it has none."""
+    if isinstance(value, float) and value.is_integer():  # pandas has whole numbers beside empty cells so
+        value = int(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (str(value) if is_number else line_of(value)) or None
