@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -242,6 +243,56 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, 
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+# Work on threads of a library, which ends with the process: nothing of it lasts before its last step.
+
+
+def end_now() -> None:
+    """End the process as interrupted, whatever it is doing: libraries that are being imported catch any exception."""
+    os._exit(128 + signal.SIGINT)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interruptible(end: Callable[[], None] = _interrupt) -> Iterator[threading.Event]:
+    """Say at once that Ctrl-C was pressed during the block, and call `end`; the event says so to other threads.
+
+    Another one is ignored then. So is the first one where the process was started so, as a script's jobs are.
+    """
+    said = threading.Event()
+
+    def interrupted(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        said.set()
+        with suppress(OSError):
+            os.write(2, b"corpus-worker: interrupted; nothing was written\n")  # the stream may be in use just now
+        end()
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield said
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def end_at_once(*, applies: bool) -> Iterator[None]:
+    """End the process when a signal interrupts the block, without the steps of Python's own end.
+
+    A library's threads still run our functions then, and would abort the process.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as exc:
+        if not applies:
+            raise
+        os._exit(exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else 128 + signal.SIGINT)
 
 
 # Standard streams may be closed, full, or in an encoding that lacks characters; no command fails because of that.

@@ -5,22 +5,30 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from worker.cli.base import SILENT, CommonOptions, examples, json_time, options, print_json, print_note
+from worker.cli.base import (
+    SILENT,
+    CommonOptions,
+    end_at_once,
+    end_now,
+    examples,
+    interruptible,
+    json_time,
+    options,
+    print_json,
+    print_note,
+)
 from worker.errors import UsageError, install_hint
 from worker.models.base import counted
 from worker.models.browsing import UNDONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from worker.models import DuplicateLink
@@ -30,7 +38,6 @@ if TYPE_CHECKING:
 
 _LARGEST_ID: Final = 2**63 - 1  # the largest integer that SQLite and PostgreSQL (bigint) can store
 _ID: Final = click.IntRange(min=1, max=_LARGEST_ID)
-_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 _MIN_FACTOR_CHANGE: Final = 0.05
 """Weights that `fit` changed by less than 5% are not printed: chosen to keep the list short, not measured."""
 _MAX_PROBLEMS_SHOWN: Final = 10  # with the input of `dedupe`: half a screen
@@ -338,7 +345,7 @@ def dedupe(common: CommonOptions, inputs: tuple[str, ...], out: Path, ray: str |
     from worker.clock import SystemClock
 
     try:
-        with _end_at_interrupt():
+        with interruptible(end_now):
             from worker.batch.dedupe import DedupeJob
             from worker.batch.dedupe import dedupe as run
     except ModuleNotFoundError as exc:
@@ -346,8 +353,9 @@ def dedupe(common: CommonOptions, inputs: tuple[str, ...], out: Path, ray: str |
             raise
         raise UsageError(f"dedupe needs {exc.name}: {install_hint('batch')}") from None
     job = DedupeJob(inputs=inputs, out=out, settings=settings.dedupe, now=SystemClock().now(), ray=ray)
-    with _end_at_once(applies=ray is None):
-        report = run(job, tell=lambda step: None if common.verbosity < 0 else print_note(f"{step} …"))
+    with end_at_once(applies=ray is None), interruptible() as interrupted:
+        is_quiet = common.verbosity < 0
+        report = run(job, tell=lambda step: None if is_quiet or interrupted.is_set() else print_note(f"{step} …"))
     if common.as_json:
         print_json(report)
     elif common.verbosity > SILENT:
@@ -366,30 +374,3 @@ def _print_report(report: Mapping[str, Any], out: Path) -> None:
         print_note(f"corpus-worker: {problem}")
     if (more := len(report["problems"]) - _MAX_PROBLEMS_SHOWN) > 0:
         print_note(f"corpus-worker: {more:,} more such lines are in {out / 'report.json'}")
-
-
-@contextmanager
-def _end_at_interrupt() -> Iterator[None]:
-    """End the process when Ctrl-C is pressed during the block, which has nothing to undo.
-
-    Libraries that are imported there take an exception for a failure of their own, and go on.
-    """
-    before = signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _end_at_once(*, applies: bool) -> Iterator[None]:
-    """End the process when a signal interrupts the block, without the steps of Python's own end.
-
-    The engine's threads still run our functions then, and would abort the process. Ray ends its processes by itself.
-    """
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as exc:
-        if not applies:
-            raise
-        os._exit(exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else _INTERRUPTED)

@@ -39,6 +39,7 @@ _FILE_TYPES: Final = {
 }
 _FSYNC_THREADS: Final = 16
 """Threads that sync a folder's files. Chosen, not measured: fsync waits for the disk, which accepts many at once."""
+_REMOVALS: Final = 20  # attempts to delete a folder; a second one was enough where threads wrote into it
 _ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)  # SIGINT raises KeyboardInterrupt and needs no help
 
 
@@ -103,7 +104,11 @@ def private_folder(parent: Path) -> Iterator[Path]:
         try:
             yield made
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            # A thread that was abandoned may make another file in it meanwhile; it cannot when the folder is gone.
+            for _ in range(_REMOVALS):
+                shutil.rmtree(made, ignore_errors=True)
+                if not made.exists():
+                    break
 
 
 def write_secret(target: Path, content: bytes) -> None:

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -23,6 +24,7 @@ from click.testing import CliRunner
 
 from tests.online_clusters import heads_online
 from tests.texts import as_text
+from tests.waiting import eventually
 from worker.batch import groups
 from worker.batch.components import connected_components
 from worker.batch.dedupe import DedupeJob, dedupe
@@ -322,7 +324,23 @@ def test_an_interrupt_while_the_engine_is_imported_ends_the_process(tmp_path: Pa
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, check=False
     )
 
-    assert (ended.returncode, ended.stderr) == (130, b"")
+    assert (ended.returncode, ended.stderr) == (130, b"corpus-worker: interrupted; nothing was written\n")
+
+
+def test_an_interrupt_is_said_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(lines(*({"text": body(f"tin {number}")} for number in range(3000))))
+    command = [sys.executable, "-m", "worker", "dedupe", "x.jsonl", "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == "reading …\n"
+        eventually(lambda: len(list(tmp_path.iterdir())) > 1, within=60)
+        running.send_signal(signal.SIGINT)
+        said = running.stderr.read()
+
+    assert (running.returncode, said) == (130, "corpus-worker: interrupted; nothing was written\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.jsonl"]
 
 
 def test_an_interrupt_that_a_job_in_the_background_ignores_does_not_stop_the_engine() -> None:

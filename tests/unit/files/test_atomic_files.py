@@ -11,10 +11,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from tests.waiting import eventually
 from worker.files import atomic
 from worker.files.atomic import atomic_file, atomic_folder, open_output, private_folder, require_replaceable
 
@@ -338,6 +342,22 @@ def test_a_private_folder_is_private_and_deleted(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(IS_ROOT, reason="root may write everywhere")
+def test_a_private_folder_is_deleted_although_a_thread_still_writes_into_it(tmp_path: Path) -> None:
+    def write(made: Path) -> None:
+        with suppress(FileNotFoundError):
+            for number in count():
+                (made / str(number)).touch()
+
+    for _ in range(20):
+        with private_folder(tmp_path) as made:
+            thread = Thread(target=write, args=(made,))
+            thread.start()
+            eventually(lambda: any(made.iterdir()), within=60)
+        thread.join()
+
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_without_write_permission_is_an_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
