@@ -35,7 +35,6 @@ from worker.batch.files import (
     ReadRows,
     engine_errors,
     find_inputs,
-    output_folder,
     read_rows,
     what_was_read,
     write_members,
@@ -56,12 +55,13 @@ from worker.batch.functions import (
     may_share_words,
 )
 from worker.batch.groups import MOST_IN_GROUP
-from worker.batch.intermediate import ROWS_A_FILE, Intermediate, file_of_rows, keep_in_order, spread
+from worker.batch.intermediate import ROWS_A_FILE, Intermediate, file_of_rows, keep_numbered, spread
 from worker.batch.processes import Processes, in_thread, keep_interrupts
 from worker.batch.rows import shown_path
 from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, UsageError, install_hint
+from worker.export.outputs import open_export_folder
 from worker.extract.ipc import usable_cores
 from worker.models.base import dataclass
 from worker.storage.corpus.index import MAX_POSTINGS
@@ -94,12 +94,12 @@ def dedupe(job: DedupeJob, *, tell: Callable[[str], None] = lambda _step: None) 
     an input that cannot be read; nothing is written then.
     """
     _start_engine(job.ray)
-    inputs = find_inputs(job.inputs)
     with (
         Processes(usable_cores() if job.ray is None else 0) as processes,
-        output_folder(job.out) as made,
+        open_export_folder(job.out.absolute()) as made,
         engine_errors(", ".join(map(shown_path, job.inputs))),
     ):
+        inputs = find_inputs(job.inputs)
         corpus = _Corpus(job, made / "work", processes)
         steps = partial(_run, corpus, inputs, made, tell=tell)
         report = {"files": inputs.count, **(steps() if job.ray else in_thread(steps)), **_describe(job)}
@@ -176,33 +176,33 @@ class _Corpus:
 
     def read(self, inputs: Inputs) -> ReadRows:
         """Clean and fingerprint all rows, and return what was read; raises SourceError if there is no text."""
-        rows = read_rows(inputs)
-        numbered = rows.with_column("number", fn.monotonically_increasing_id())
-        # On a cluster, rows that go to a function in the same plan are numbered in the order of the engine's threads.
-        numbered = numbered.collect() if self._on_cluster else numbered
-        row = fn.to_struct(*map(col, rows.column_names))
-        articles = numbered.select(col("number"), self._reader.read(col("number"), row))
-        # The same holds for rows that the engine writes.
+        parts = (partial(self._articles_in, rows) for rows in read_rows(inputs, on_cluster=self._on_cluster))
+        # On a cluster, rows that the engine writes are numbered in the order of its threads.
         folder = self._kept.folder()
-        stored = articles.collect() if self._on_cluster else keep_in_order([articles], folder)
+        stored = next(parts)(0).collect() if self._on_cluster else keep_numbered(parts, folder)
         part = (col("number") // lit(1 << _PARTITION_BITS)).cast(DataType.int64()).alias("part")
-        sizes = (
-            stored.select(part, "words")
-            .groupby("part")
-            .agg(fn.count(col("words")).alias("size"), fn.sum(col("words")).alias("words"))
-        )
-        parts = sizes.sort("part").to_pydict()
-        starts = dict(zip(parts["part"], accumulate(parts["size"], initial=0), strict=False))
+        sizes = fn.count(col("words")).alias("size"), fn.sum(col("words")).alias("words")
+        found = stored.select(part, "words").groupby("part").agg(*sizes).sort("part").to_pydict()
+        starts = dict(zip(found["part"], accumulate(found["size"], initial=0), strict=False))
         self._articles = self._with_rows(stored, part, starts)
-        total = int(sum(parts["size"]))
+        total = int(sum(found["size"]))
         read = what_was_read(self._articles, inputs, total)
-        if not sum(parts["words"]) and not self.texts().limit(1).count_rows():
+        if not sum(found["words"]) and not self.texts().limit(1).count_rows():
             raise SourceError(f"the input has no text: {(*read.problems, 'every row is empty')[0]}")
         if not self._on_cluster:
             files = (daft.read_parquet(str(file_of_rows(folder, at))) for at in range(-(-total // ROWS_A_FILE)))
             self._files = [self._with_rows(each, part, starts) for each in files]
-            self._kept.expect(articles=total, words=sum(parts["words"]))
+            self._kept.expect(articles=total, words=sum(found["words"]))
         return read
+
+    def _articles_in(self, rows: DataFrame, before: int) -> DataFrame:
+        """Return the articles in rows, with numbers that begin behind those of the rows before."""
+        number = fn.monotonically_increasing_id() + lit(before).cast(DataType.uint64())
+        numbered = rows.with_column("number", number)
+        # The same holds for rows that go to a function in the plan that numbers them.
+        numbered = numbered.collect() if self._on_cluster else numbered
+        row = fn.to_struct(*map(col, rows.column_names))
+        return numbered.select(col("number"), self._reader.read(col("number"), row))
 
     def _with_rows(self, stored: DataFrame, part: Expression, starts: Mapping[int, int]) -> DataFrame:
         """Replace the engine's numbers by those of the rows in the input, and fill in times of fetching."""

@@ -29,9 +29,8 @@ from daft.exceptions import DaftCoreException
 from daft.io.sink import DataSink, WriteResult
 from daft.recordbatch import MicroPartition
 
-from worker.batch.rows import PLACE, ROW_FIELDS, JsonFiles, opened_input, shown_path
+from worker.batch.rows import PLACE, ROW_FIELDS, JsonFiles, json_tables, opened_input, shown_path
 from worker.errors import SourceError, UsageError
-from worker.files.atomic import atomic_folder
 from worker.models import IndexParameters
 from worker.models.base import counted, dataclass
 from worker.sources.entries import one_line
@@ -198,22 +197,32 @@ def _usable_type(schema: Any, name: str, role: str) -> tuple[DataType | None, st
     return (found, "") if usable else (None, f"holds {str(kind)[:LONGEST_NAME]}, no text")
 
 
-def read_rows(inputs: Inputs) -> DataFrame:
-    """Return the rows of all files as one frame of columns with fixed names and types; missing ones are null.
+def read_rows(inputs: Inputs, *, on_cluster: bool) -> Iterator[DataFrame]:
+    """Yield the rows of all files as frames of columns with fixed names and types; missing ones are null.
 
-    Raises SourceError if all files are left out.
+    There is one frame for a cluster. On one machine, those of JSON are small: the engine reads from a source of ours as
+    fast as it can, whatever is done with the rows. Raises SourceError if all files are left out.
     """
     if not inputs.files:
         raise SourceError(describe_problem(inputs.problems[0]))
-    frames = [
-        _read(files).select(*_row_columns(files.form), *_standard_columns(files.columns)) for files in inputs.files
-    ]
-    return reduce(DataFrame.concat, frames)
+    frames = (
+        frame.select(*_row_columns(files.form), *_standard_columns(files.columns))
+        for files in inputs.files
+        for frame in _read(files, on_cluster=on_cluster)
+    )
+    yield from [reduce(DataFrame.concat, frames)] if on_cluster else frames
 
 
-def _read(files: InputFiles) -> DataFrame:
-    if files.form == JSON_LINES:
-        return JsonFiles(files.paths).read()
+def _read(files: InputFiles, *, on_cluster: bool) -> Iterator[DataFrame]:
+    if files.form == PARQUET:
+        yield _read_parquet(files)
+    elif on_cluster:
+        yield JsonFiles(files.paths).read()
+    else:
+        yield from map(daft.from_arrow, json_tables(files.paths))
+
+
+def _read_parquet(files: InputFiles) -> DataFrame:
     return daft.read_parquet(
         [_SPECIAL.sub(r"\\\1", path) for path in files.paths],
         infer_schema=False,
@@ -319,17 +328,6 @@ def engine_errors(place: str, *, passes: type[Exception] | tuple[type[Exception]
 
 
 # The result: texts in files of bounded size, the members of clusters in one file.
-
-
-@contextmanager
-def output_folder(target: Path) -> Iterator[Path]:
-    """Yield a new folder that becomes `target` when the block succeeds."""
-    try:
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with atomic_folder(target.absolute()) as made:
-            yield made
-    except OSError as exc:
-        raise UsageError(f"{target}: cannot be written: {exc.strerror or exc}; name another --out") from exc
 
 
 _TEXTS_A_FILE: Final = 20_000

@@ -7,9 +7,9 @@ one after another, so that the largest part decides what memory is needed. A clu
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from functools import reduce
+from functools import partial, reduce
 from itertools import count, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -70,16 +70,34 @@ def keep_in_order(parts: Iterable[DataFrame], folder: Path) -> DataFrame:
 
     There is at least one part; each is computed when those before it are written.
     """
+    return keep_numbered((partial(_unchanged, part) for part in parts), folder)
+
+
+def _unchanged(part: DataFrame, _before: int) -> DataFrame:
+    return part
+
+
+def keep_numbered(parts: Iterable[Callable[[int], DataFrame]], folder: Path) -> DataFrame:
+    """Do what `keep_in_order` does with parts that are made of the number of rows before them."""
     folder.mkdir(exist_ok=True)
-    numbers = count()
     schema = pa.schema([])
-    for part in parts:
-        schema = part.schema().to_pyarrow_schema()
-        for _, pieces in groupby(_by_file(part.to_arrow_iter()), key=itemgetter(0)):
-            with _part_file(folder, next(numbers), schema) as file:
-                for _, rows in pieces:
-                    file.write_batch(rows)
-    if not next(numbers):
+
+    def batches() -> Iterator[Any]:
+        nonlocal schema
+        before = 0
+        for make in parts:
+            part = make(before)
+            schema = part.schema().to_pyarrow_schema()
+            for batch in part.to_arrow_iter():
+                before += len(batch)
+                yield batch
+
+    number = -1
+    for number, pieces in groupby(_by_file(batches()), key=itemgetter(0)):
+        with _part_file(folder, number, schema) as file:
+            for _, rows in pieces:
+                file.write_batch(rows)
+    if number < 0:
         _part_file(folder, 0, schema).close()
     return daft.read_parquet(f"{folder}/*.parquet")
 

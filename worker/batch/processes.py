@@ -24,7 +24,12 @@ from worker.logs import log
 _FEW_CALLS: Final = 8
 """Batches that this process works on first: to start others takes a second or two, as long as 2,000 articles."""
 
+_DEATH_S: Final = (
+    5  # how long a process may take to end that has closed its pipe; chosen, only its status depends on it
+)
+
 _Result = TypeVar("_Result")
+_Started = tuple[BaseProcess, Connection]
 OnLists = Callable[..., Any]
 """A function that takes a list for each column and returns a column."""
 
@@ -40,8 +45,8 @@ class Processes:
         self._calls = 0
         self._is_over = False
         self._lock = Lock()
-        self._started: list[tuple[BaseProcess, Connection]] = []
-        self._free = SimpleQueue[Connection | None]()  # None in the place of a process that died
+        self._started: list[_Started] = []
+        self._free = SimpleQueue[_Started | None]()  # None in the place of a process that died
 
     def __reduce__(self) -> tuple[type[Processes], tuple[()]]:
         """Have no processes beside another one, that of a cluster."""
@@ -62,19 +67,19 @@ class Processes:
         rows = [column.to_arrow() for column in columns]
         if not self._has_processes():
             return function(*(each.to_pylist() for each in rows))
-        pipe = self._free.get()
+        free = self._free.get()
         found = None
         try:
-            if pipe is not None:
-                pipe.send((function, _packed(rows)))
-                found = pipe.recv()
+            if free is not None:
+                free[1].send((function, _packed(rows)))
+                found = free[1].recv()
         except (EOFError, OSError):
-            pipe = None
             if self._is_over:
                 raise
-            log.warning("batch.process_died", hint="the machine may have too little memory for so many processes")
+            _warn_of_death(free)
+            free = None
         finally:
-            self._free.put(pipe)
+            self._free.put(free)
         if isinstance(found, Exception):
             raise found
         return function(*(each.to_pylist() for each in rows)) if found is None else _unpacked(found)[0]
@@ -87,12 +92,20 @@ class Processes:
                 context = multiprocessing.get_context("spawn")
                 with _without_interrupts():  # which go to all processes of a terminal: these end with this one
                     self._started = [_start(context) for _ in range(self._count)]
-                for _process, pipe in self._started:
-                    self._free.put(pipe)
+                for each in self._started:
+                    self._free.put(each)
             return bool(self._started)
 
 
-def _start(context: Any) -> tuple[BaseProcess, Connection]:
+def _warn_of_death(died: _Started | None) -> None:
+    if died is not None:
+        died[0].join(_DEATH_S)
+        killed = died[0].exitcode == -signal.SIGKILL
+        hint = "the machine may have too little memory for so many processes"
+        log.warning("batch.process_died", exit_status=died[0].exitcode, **({"hint": hint} if killed else {}))
+
+
+def _start(context: Any) -> _Started:
     ours, theirs = context.Pipe()
     process = context.Process(target=_answer, args=(theirs,), daemon=True)
     process.start()

@@ -266,7 +266,8 @@ def test_what_cannot_be_deduplicated_is_one_line_and_leaves_nothing(tmp_path: Pa
         ("other.csv", "out", UsageError, "is neither Parquet nor JSON lines"),
         ("missing", "out", UsageError, "no such file or folder"),
         ("full", "out", UsageError, "no file there ends in .parquet"),
-        ("blank.jsonl", "full", UsageError, "is not empty; name another --out"),
+        ("blank.jsonl", "none/out", UsageError, "none; make it first"),
+        ("blank.jsonl", "full", UsageError, "is not empty; name another folder"),
     ]
     for name, out, error, message in wrong:
         with pytest.raises(error) as raised:
