@@ -144,6 +144,7 @@ def test_an_export_goes_where_its_output_says(desk: Desk) -> None:
         ("export --output nope/dir/a.jsonl", "nope/dir/a.jsonl: there is no folder nope/dir; make it first"),
         ("export --output nope/dir --format text", "nope/dir: there is no folder nope; make it first"),
         ("release corpus.db", "is a part of the store itself"),
+        ("release seeds", "seeds: is the seed corpus ([seeds] path); name another folder"),
         ("release made --split a-b", "--split a-b: use letters, digits and _ only"),
         ("release made --shard-size big", "--shard-size big: not a size such as"),
         ("release made --since corpus.db", "corpus.db/manifest.json: cannot be read: Not a directory"),

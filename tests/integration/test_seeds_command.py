@@ -71,10 +71,13 @@ def test_seeds_of_any_form_are_imported_listed_and_removed(tmp_path: Path) -> No
     assert desk.run("audit").status == 0
 
     removed = desk.run("seeds", "remove", "seeds/*.jsonl", "một.txt", "--json").record()
-    nothing = desk.run("seeds", "remove", "seeds/hai.jsonl", "--json").record()
+    unknown = desk.run("seeds", "remove", "seeds/hai.jsonl", "--json")
+    nothing = unknown.record()
 
     assert (removed["places"], removed["articles"]) == (3, 3)
     assert (nothing["places"], desk.run("audit").status) == (0, 0)
+    assert unknown.status == 1
+    assert "seeds/hai.jsonl: no seed of that name is in the store; there are " in unknown.err
     assert len(desk.run("export").records()) == 3
 
 

@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -75,11 +76,13 @@ class CommonOptions:
         return load_settings(found or Path(os.devnull), os.environ)
 
     def require_safe_output(self, settings: Settings, output: Path) -> None:
-        """Refuse to overwrite the configuration or a file of the store with a result; raises UsageError."""
+        """Refuse to write a result over the configuration, the store or the seed corpus; raises UsageError."""
         from worker.storage.db.sqlite_files import is_store_file
 
         if is_store_file(settings.store.url, output):
             raise UsageError(f"{output}: is a part of the store itself; name another file")
+        if output.absolute() in {Path(each).absolute() for each in settings.seeds.path}:
+            raise UsageError(f"{output}: is the seed corpus ([seeds] path); name another folder")
         with contextlib.suppress(OSError):
             if output.samefile(self.config_file()):
                 raise UsageError(f"{output}: is the configuration; name another file")
@@ -179,16 +182,23 @@ def _ending_of(head: bytes) -> str:
     return endings[kind] + (".gz" if compressed else "")
 
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
 def json_time(when: datetime | None) -> str | None:
     """Return a time as it is written in JSON, None for an unknown one."""
     return when.isoformat() if when else None
 
 
 def print_json(value: object) -> None:
-    """Print a value as one line of JSON, control characters escaped."""
+    """Print a value as one line of JSON, control characters escaped.
+
+    Bytes of a file name that are not UTF-8 are escaped: readers of JSON refuse what Python has for them.
+    """
     from worker.logs import escape_json
 
-    click.echo(escape_json(json.dumps(value, ensure_ascii=False, default=str)))
+    written = json.dumps(value, ensure_ascii=False, default=str)
+    click.echo(escape_json(_SURROGATE.sub(lambda match: f"\\\\x{ord(match[0]) & 0xFF:02x}", written)))
 
 
 def print_note(line: str) -> None:

@@ -281,7 +281,8 @@ def _print_fit(fitted: FitReport, *, dry_run: bool) -> None:
 
     out = console()
     unused = f"; {fitted.unused} more do not count, as their texts share no words" if fitted.unused else ""
-    out.print(f"{fitted.same + fitted.different} marks: {fitted.same} the same, {fitted.different} different{unused}")
+    marks = counted(fitted.same + fitted.different, "mark")
+    out.print(f"{marks}: {fitted.same} the same, {fitted.different} different{unused}")
     for name, score in (("shipped weights", fitted.before), ("fitted, on marks left out", fitted.after)):
         out.print(f"  {name:<26} {score.wrong} wrong, mean log loss {score.loss:.3f}")
     moved = {name: factor for name, factor in fitted.factors.items() if abs(factor - 1.0) >= _MIN_FACTOR_CHANGE}

@@ -18,6 +18,7 @@ from worker.export.formats import FORMATS, format_of, require_output, write_expo
 from worker.export.outputs import local_path, shown_output
 from worker.export.signals import quality_columns, without_personal_data
 from worker.models import Kind
+from worker.models.base import counted
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
@@ -124,7 +125,7 @@ def export(common: CommonOptions, output_format: str | None, output: str | None,
     if output and common.as_json and not to_stdout:  # else the export itself is the result on standard output
         print_json({"exported": count, "format": output_format, "output": shown_output(output)})
     elif output and common.verbosity >= 0:
-        print_note(f"{count} {form.noun} written to {shown_output(output)}")
+        print_note(f"{counted(count, form.noun)} written to {shown_output(output)}")
 
 
 @click.command(epilog=examples("release corpus-2026-11", "release corpus-2026-12 --since corpus-2026-11"))
@@ -209,7 +210,7 @@ def _report(common: CommonOptions, folder: Path, manifest: dict[str, Any]) -> No
         counts = {name: delta[name] for name in ("new", "changed", "removed")} if delta else {}
         print_json({"released": manifest["texts"], "output": str(folder), "files": files, **counts})
     elif common.verbosity >= 0:
-        print_note(f"{manifest['texts']} texts written to {folder} in {files} {'file' if files == 1 else 'files'}")
+        print_note(f"{counted(manifest['texts'], 'text')} written to {folder} in {counted(files, 'file')}")
         if delta:
             print_note(
                 f"since the earlier release: {delta['new']} new, {delta['changed']} changed, {delta['removed']} removed"

@@ -17,6 +17,7 @@ import click
 from worker.cli.base import CommonOptions, examples, options, print_json, print_note, run_until_signal, spooled_input
 from worker.errors import UsageError
 from worker.logs import escape
+from worker.models.base import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -333,7 +334,7 @@ def _print_article(article: Article) -> None:
         "authors": ", ".join(article.authors) or "unknown",
         "published": _format_published(article),
         "modified": _format_time(article.modified_at),
-        "language": f"{article.language}, {article.words:,} words",
+        "language": f"{article.language}, {counted(article.words, 'word')}",
         "rights": format_rights(article.rights) or "no signal",
         **{name.replace("_", " "): f"{value} (from {origin})" for name, value, origin in shown_fields(article)},
     }

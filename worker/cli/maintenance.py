@@ -110,7 +110,7 @@ def upgrade_store(common: CommonOptions) -> None:
     click.echo(f"{mask_url(settings.store.url)} {result}: schema {after}")
     if borrowed:
         click.echo(
-            f"{len(borrowed)} articles are stored under an address that only their own page, or a saved file, claims; "
+            f"{counted(len(borrowed), 'article')} under an address that only their own page, or a saved file, claims; "
             "they stay as they are, and such claims are ignored from now on:"
         )
     for each in borrowed[:_MAX_SHOWN]:
@@ -183,14 +183,15 @@ def migrate_store(common: CommonOptions, origin: str, target: str) -> None:
 
     def report_table(table: str, rows: int) -> None:
         if common.verbosity >= 0 and not common.as_json:
-            print_note(f"{table}: {rows:,} rows")
+            print_note(f"{table}: {counted(rows, 'row')}")
 
     moved = move_store(origin, target, now=SystemClock().now(), progress=report_table)
     if common.as_json:
         print_json({"tables": {each.table: {"rows": each.rows, "copied": each.copied} for each in moved}})
         return
     rows, copied = sum(each.rows for each in moved), sum(each.copied for each in moved)
-    click.echo(f"{rows:,} rows in {len(moved)} tables, {copied:,} of them copied now; both stores are identical")
+    tables = counted(len(moved), "table")
+    click.echo(f"{counted(rows, 'row')} in {tables}, {copied:,} of them copied now; both stores are identical")
     click.echo(f'set [store] url = "{mask_url(target)}" to use the new store')
 
 

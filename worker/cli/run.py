@@ -24,6 +24,7 @@ from worker.cli.base import (
 from worker.errors import UsageError
 from worker.logs import escape
 from worker.models import Claim, Outcome, Source, State
+from worker.models.base import counted
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
@@ -212,7 +213,7 @@ class _StepPrinter:
 
     def discovered(self, source: Source, *, new: int) -> None:
         """Print how many new candidates a poll of the source found."""
-        self._print(f"{source.name}: {new} candidates the store does not know")
+        self._print(f"{source.name}: {counted(new, 'candidate')} the store does not know")
 
     def settled(self, claim: Claim, outcome: Outcome) -> None:
         """Print the outcome that a candidate would have."""

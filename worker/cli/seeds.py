@@ -21,7 +21,7 @@ from worker.cli.base import (
     print_note,
     run_until_signal,
 )
-from worker.errors import UsageError
+from worker.errors import NotFoundError, UsageError
 from worker.models.base import counted
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from worker.storage.store import Store
 
 _SHOWN_ROWS: Final = 3  # of a dry run, as the command's help says
+_SHOWN_NAMES: Final = 5  # of seed files in a message: enough to see what they look like
 _SHOWN_LENGTH: Final = 200  # characters of a text in a dry run: about two lines of a wide terminal
 
 
@@ -95,7 +96,7 @@ def _import(common: CommonOptions, settings: Settings, paths: tuple[str, ...]) -
 
 
 def _summary(report: SeedReport) -> str:
-    copies = f" ({report.copies:,} copies of other texts, linked)" if report.copies else ""
+    copies = f" ({counted(report.copies, 'copy')} of other texts, linked)" if report.copies else ""
     refused = f", {report.refused:,} without an article" if report.refused else ""
     found = counted(report.found, "seed")
     return f"{found} found: {report.imported:,} imported{copies}, {report.known:,} known already{refused}"
@@ -193,7 +194,7 @@ def remove_seeds(common: CommonOptions, names: tuple[str, ...], dry_run: bool) -
     settings = common.settings()
     common.set_up_logs(settings.log.format)
     with open_store(settings.store.url, parameters=Deduper().parameters, create=False) as store:
-        places = [_find(store, name) for name in names]
+        known, places = _known_names(store), [_find(store, name) for name in names]
         removed = sum_of(_removed(store, settings, places, dry_run=dry_run))
     if common.as_json:
         print_json({"names": list(names), "dry_run": dry_run, **asdict(removed)})
@@ -201,13 +202,19 @@ def remove_seeds(common: CommonOptions, names: tuple[str, ...], dry_run: bool) -
         verb = "would be removed" if dry_run else "removed"
         again = f", {counted(removed.judged, 'other')} judged again" if removed.judged else ""
         click.echo(f"{counted(removed.places, 'seed')} {verb}: {counted(removed.articles, 'article')} less{again}")
-    for name, found in zip(names, places, strict=True):
-        if not (found.files or found.texts):
-            print_note(
-                f"corpus-worker: {name}: no seed of that name is in the store; `corpus-worker seeds list` lists them"
-            )
     if removed.places and not dry_run:
         _warn_of_return(settings, names)
+    unknown = [name for name, found in zip(names, places, strict=True) if not (found.files or found.texts)]
+    if unknown:
+        raise NotFoundError("\n".join(f"{name}: no seed of that name is in the store; {known}" for name in unknown))
+
+
+def _known_names(store: Store) -> str:
+    """Return the first names that `seeds list` shows, for a message."""
+    files = [each.name for each in store.seeds.count_files()]
+    more = f" and {len(files) - _SHOWN_NAMES:,} more, as `corpus-worker seeds list` lists them"
+    shown = ", ".join(files[:_SHOWN_NAMES]) + (more if len(files) > _SHOWN_NAMES else "")
+    return f"there are {shown}" if files else "there is none"
 
 
 def _find(store: Store, name: str) -> SeedPlaces:

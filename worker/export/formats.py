@@ -62,7 +62,7 @@ class ExportFormat:
     write: Callable[[Iterable[Any], Sequence[ExportColumn], BinaryIO], int] | None = None
     write_folder: Callable[[Iterable[Any], Path], int] | None = None
     items_of: Callable[[Any, Iterable[StoredArticle]], Iterable[Any]] = _as_they_are
-    noun: str = "texts"
+    noun: str = "text"
     streams: bool = False
     compressible: bool = False
     ending: str = ""
@@ -174,7 +174,7 @@ FORMATS: Final[Mapping[str, ExportFormat]] = MappingProxyType(
         "csv": ExportFormat(write=_write_csv, streams=True, compressible=True),
         "text": ExportFormat(write_folder=_write_texts),
         "parquet": ExportFormat(write=write_parquet),
-        "warc": ExportFormat(write=_write_pages, items_of=_pages_of, noun="pages", streams=True, ending=".warc.gz"),
+        "warc": ExportFormat(write=_write_pages, items_of=_pages_of, noun="page", streams=True, ending=".warc.gz"),
     }
 )
 """The formats by name; the command's choices and the tests are made from this table."""

@@ -186,18 +186,22 @@ class ProcessExtractor:
 
         Raises ExtractorDown, or MachineError once the shortage counts as permanent.
         """
-        slow = False
+        failed: Exception | None = None
         for _ in range(2):
             try:
                 async with asyncio.timeout(_START_TIMEOUT_S):
                     worker = await self._fork()
             except (_WorkerLost, OSError, TimeoutError) as exc:
-                slow = isinstance(exc, TimeoutError)
+                failed = exc
                 await self._drop_fork_server()
             else:
                 self._ever_started, self._failed_starts = True, 0
                 return worker
         self._failed_starts += 1
+        if isinstance(failed, PermissionError | FileNotFoundError):  # the interpreter; it is no shortage
+            why = f"{failed.filename or sys.executable}: {failed.strerror}"
+            raise MachineError(f"no worker process could be started: {why}; check whether this user may run it")
+        slow = isinstance(failed, TimeoutError)
         if self._failed_starts >= MAX_FAILED_STARTS or not (self._ever_started or slow):
             raise machine_error("no worker process could be started")
         raise ExtractorDown("no worker process could be started: is there memory left?")
@@ -246,7 +250,7 @@ def _has_hung_up(worker: _Worker) -> bool:
 
 @contextlib.contextmanager
 def _closed_unless_sent(connection: socket.socket) -> Iterator[None]:
-    """Close our end of a new worker's socket if the other end could not be sent to the fork server."""
+    """Close our end of a socket if the other end could not be sent to the process that it is for."""
     try:
         yield
     except OSError:
@@ -259,7 +263,7 @@ async def _start_fork_server(rules: ExtractRules) -> _ForkServerProcess:
     if not hasattr(os, "pidfd_open"):
         raise MachineError(_LINUX_ONLY)
     ours, theirs = socket.socketpair()
-    with theirs:
+    with theirs, _closed_unless_sent(ours):
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",

@@ -183,6 +183,23 @@ async def test_the_run_ends_if_no_process_ever_starts(monkeypatch: pytest.Monkey
         await extractor.aclose()
 
 
+async def test_an_interpreter_that_may_not_be_run_is_no_shortage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.touch(mode=0o644)
+    monkeypatch.setattr(sys, "executable", str(python))
+    extractor = ProcessExtractor(rules())
+    try:
+        with pytest.raises(MachineError) as raised:
+            await read(extractor)
+    finally:
+        await extractor.aclose()
+
+    why = f"{python}: Permission denied; check whether this user may run it"
+    assert str(raised.value) == f"no worker process could be started: {why}"
+
+
 async def test_a_temporary_shortage_of_processes_costs_tries_and_a_permanent_one_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

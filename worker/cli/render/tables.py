@@ -22,7 +22,7 @@ from worker.cli.base import json_time, print_json
 from worker.config.types import format_duration
 from worker.logs import escape
 from worker.models import AuditReport, SourceState, State
-from worker.models.base import dataclass, format_utc
+from worker.models.base import counted, dataclass, format_utc
 
 if TYPE_CHECKING:
     from worker.config.schema import Settings
@@ -281,7 +281,8 @@ def print_audit(books: AuditReport) -> None:
 
 def corpus_equation(*, texts: int, articles: int, seeds: int) -> str:
     """Return the line that relates the exported texts to the stored articles and seeds."""
-    return f"{texts:,} texts = {articles:,} articles + {seeds:,} seeds - {articles + seeds - texts:,} not exported"
+    stored = f"{counted(articles, 'article')} + {counted(seeds, 'seed')}"
+    return f"{counted(texts, 'text')} = {stored} - {articles + seeds - texts:,} not exported"
 
 
 def placement_before(place: Rejudged | VerdictChange) -> str:

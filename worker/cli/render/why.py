@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from worker.charset.characters import one_line, shortened
 from worker.models import PAGE_FIELDS, Article, Authority, CandidateRecord, Comparison, Rights, StoredArticle, Verdict
+from worker.models.base import counted
 from worker.models.records import AlignedPassages
 from worker.runs.reading import ArticleHistory, Decision, Difference
 
@@ -149,7 +150,7 @@ def _print_article(stored: StoredArticle, history: ArticleHistory) -> None:
     export_state = "exported" if stored.head else f"kept, not exported (cluster {stored.cluster})"
     out.print()
     out.print(f"[bold]{stored.article.kind.value} {stored.id}[/]  {escape_markup(stored.article.title)}")
-    out.print(f"  {stored.article.words} words, revision {stored.revision}, {export_state}")
+    out.print(f"  {counted(stored.article.words, 'word')}, revision {stored.revision}, {export_state}")
     for line in (*_format_places(history.places[stored.id]), _format_dates(stored.article), *stored.article.notes):
         if line:
             out.print(f"  {escape_markup(line)}")
@@ -197,7 +198,7 @@ def _print_decision(decision: Decision) -> None:
     out.print(f"    rule: {escape_markup(decision.rule)}")
     _print_comparisons(decision.verdict)
     if change := decision.difference:
-        out.print(f"    changed: {change.words_added} words added, {change.words_removed} removed")
+        out.print(f"    changed: {counted(change.words_added, 'word')} added, {change.words_removed:,} removed")
     if decision.passages:
         _print_passages(decision.passages)
 

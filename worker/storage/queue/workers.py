@@ -20,7 +20,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Table, bindparam, event, exists, func, select, text, update
 
 from worker.logs import log
-from worker.models.base import dataclass
+from worker.models.base import counted, dataclass
 from worker.storage.db.codec import EPOCH, Duration, UtcTime, to_json
 from worker.storage.db.migrate import read_meta, write_meta
 from worker.storage.db.schema import CANDIDATES, HOSTS, SOURCES
@@ -60,7 +60,8 @@ class WorkerRecord:
 
     def __str__(self) -> str:
         """Return the worker and what it holds as one line."""
-        held = f"{self.candidates} candidates, {self.sources} sources" if self.candidates or self.sources else "idle"
+        held = f"{counted(self.candidates, 'candidate')}, {counted(self.sources, 'source')}"
+        held = held if self.candidates or self.sources else "idle"
         if self.ended:
             return f"{self.name} (has ended; it left {held})"
         return f"{self.name} ({self.command}, {held})" if self.command else f"{self.name} ({held})"
