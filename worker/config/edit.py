@@ -83,7 +83,10 @@ languages = ["vi"]    # articles in other languages are not stored; [] for all l
 min_words = 60    # shorter texts are not stored
 
 [dedupe]
-keep = "earliest"    # which copy is exported: "earliest" (published first), "first" (fetched first) or "longest"
+# Which copy is exported. "earliest": of one publisher's copies the one published first; of several publishers' the one
+# stored first, since a date that an article's own page or feed gives replaces no other publisher's text; an earlier
+# date in your own input files does, and so does an archive's capture. Or "first" (fetched first), or "longest".
+keep = "earliest"
 
 [schedule]
 every = "15m"    # how often `run` polls a source at first; then as often as the source publishes, within these two

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from worker.dedupe.features import PublishedText, measure_features, time_features
 from worker.dedupe.model import DuplicateModel
 from worker.dedupe.prepared import PreparedText, title_overlap
-from worker.dedupe.similarity import PASSAGE_WORDS, Coverage, Similarity, marked_share, unmatched_passages
+from worker.dedupe.similarity import (
+    PASSAGE_WORDS,
+    TITLE_LEAD,
+    Coverage,
+    Similarity,
+    marked_share,
+    title_lead,
+    unmatched_passages,
+)
 from worker.dedupe.tokenizer import Words, in_sorted, sorted_unique
 from worker.models import Relation
 from worker.models.base import dataclass
@@ -127,7 +135,7 @@ def shares_only_common_text(
     A word is common if at least `min_clusters` other clusters have it, and the shared words must be common but for a
     share of `min_rare_share`. `others` has the similarity of the text with one text of each other cluster.
     """
-    same_form = [each.ours.matched for each in others if not _holds_among_other_matter(each)]
+    same_form = [each.ours.matched for each in others if each.theirs.raw_share >= _MIN_FORM_SHARE * each.ours.raw_share]
     if len(same_form) < min_clusters or similarity.jaccard == 1.0:
         return False
     clusters_with_word = np.sum(np.stack(same_form), axis=0)
@@ -136,16 +144,12 @@ def shares_only_common_text(
     return rare < min_rare_share * int(matched.sum())
 
 
-def _holds_among_other_matter(similarity: Similarity) -> bool:
-    return similarity.theirs.raw_share < _MIN_FORM_SHARE * similarity.ours.raw_share
-
-
 # The classification of a pair.
 
 
 # Chosen by hand (docs/dedupe.md, "Verdicts"); they decide which relation a pair has, not whether it is one item. A text
 # of fewer shingles is too short for the model. The coverages say how much of a text the other must have, to be related,
-# a copy or contained. In a digest, the item is at most an eighth of the text, and most of the rest is on other topics.
+# a copy or contained. The bounds of digests were checked on made ones.
 _MIN_SHINGLES = 8
 _MIN_RELATED_COVERAGE = 0.5
 _OVERLAP_OWN_SHARE = 0.15
@@ -154,6 +158,8 @@ _CONTAINED_COVERAGE = 0.7
 _SAME_COVERAGE = 0.1
 _DIGEST_RATIO = 0.125
 _DIGEST_STORY_SHARE = 0.5
+_TITLED_STORY_SHARE = 2 / 3
+_MAX_KNOWN_TITLE = 0.4
 _TEMPLATE_FEATURES = ("clash_rate", "clash_share", "renamed", "numbers_in_like_titles", "brief_and_days")
 _FOLLOWUP_FEATURES = (
     "both_have_passages",
@@ -193,7 +199,7 @@ def classify_pair(
     parts = model.parts(values)
     probability = model.probability(parts)
     if probability >= merge_at:
-        relation, rule = _classify_one_item(similarity)
+        relation, rule = containment_relation(similarity), "probably one item"
     else:
         relation, rule = _classify_two_items(similarity, values, parts)
     return Classification(relation=relation, rule=rule, notes=describe_features(values, parts), probability=probability)
@@ -217,13 +223,6 @@ def _equal(one: PreparedText, two: PreparedText, *, titles: bool) -> bool:
     return len(one.words) > 0 and np.array_equal(one.words.hashes, two.words.hashes)
 
 
-def _classify_one_item(similarity: Similarity) -> tuple[Relation, str]:
-    """Return the relation and rule of two texts that are one item."""
-    if _is_in_digest(similarity):
-        return Relation.FOLLOWUP, "a small part of a text on other matters"
-    return containment_relation(similarity), "probably one item"
-
-
 def _classify_two_items(
     similarity: Similarity, values: Mapping[str, float], parts: Mapping[str, float]
 ) -> tuple[Relation, str]:
@@ -239,10 +238,34 @@ def _classify_two_items(
     return Relation.FOLLOWUP, "much in common, and news besides"
 
 
-def _is_in_digest(similarity: Similarity) -> bool:
-    """Return whether one text is an item among many in the other, so that neither replaces the other."""
-    longer = max((similarity.ours, similarity.theirs), key=lambda coverage: len(coverage.matched))
-    return similarity.ratio < _DIGEST_RATIO and longer.story_words < _DIGEST_STORY_SHARE * len(longer.matched)
+def is_item_in_digest(similarity: Similarity, *, same_publisher: bool, titled: bool) -> bool:
+    """Return whether one text is an item among others in the other text, so that neither replaces the other.
+
+    The longer text is mostly on other topics, and has a title of its own or is many times as long. One publisher's
+    boilerplate is around both its texts, so what is around one alone is other items, unless the title is the item's.
+    `titled` is false if the titles do not count.
+    """
+    shorter, longer = sorted((similarity.ours, similarity.theirs), key=lambda coverage: len(coverage.matched))
+    story, title = longer.story_words / max(1, len(longer.matched)), shorter.text.title
+    holds_item = titled and story < _TITLED_STORY_SHARE and shorter.raw_share >= _CONTAINED_COVERAGE
+    if holds_item and _has_title_of_its_own(longer, title):
+        return True
+    if story >= _DIGEST_STORY_SHARE:
+        return False
+    return similarity.ratio < _DIGEST_RATIO or (same_publisher and not _has_title_of_item(longer, title))
+
+
+def _has_title_of_its_own(longer: Coverage, title: Words) -> bool:
+    """Return whether the title of a text is neither about what it shares nor like the title of the other text."""
+    words = sorted_unique(longer.text.title.hashes)
+    known = in_sorted(words, sorted_unique(np.concatenate((longer.text.words.hashes[longer.matched], title.hashes))))
+    return len(words) > 0 and marked_share(known) < _MAX_KNOWN_TITLE and title_lead(longer) < TITLE_LEAD
+
+
+def _has_title_of_item(longer: Coverage, title: Words) -> bool:
+    """Return whether the title of a text is about what it shares, or like the title of the other text."""
+    own, shared = (longer.text.words.hashes[marks] for marks in (~longer.matched, longer.matched))
+    return title_overlap(longer.text.title, title) >= _SAME_TITLE or _is_title_of(longer.text.title, shared, own)
 
 
 def containment_relation(similarity: Similarity) -> Relation:

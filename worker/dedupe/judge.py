@@ -15,6 +15,7 @@ from worker.dedupe.classify import (
     Classification,
     classify_pair,
     containment_relation,
+    is_item_in_digest,
     shares_only_common_text,
     shares_only_frame,
 )
@@ -62,8 +63,8 @@ _MIN_SAME_ITEM_SHARE = 0.3
 """The share of common words below which a changed page is another item. Chosen by hand: a corrected or extended text
 keeps far more of its words."""
 _MAX_REWRITE_SHARE = 0.97
-"""The share of an article's words in its publisher's earlier story below which it is a rewrite of that story. Chosen by
-hand: a copy under another URL differs in a byline or a caption at most."""
+"""The share of words in its publisher's earlier story, or of that story's in a fuller text, below which an article is a
+rewrite of it. Chosen by hand: a copy under another URL differs in a byline or a caption at most."""
 _COMMON_CLUSTERS, _MIN_RARE_SHARE = 3, 0.15
 """At least this share of the words that two texts share must be in fewer other clusters (docs/dedupe.md,
 "Verdicts")."""
@@ -71,7 +72,6 @@ _MIN_WITH_HEAD = 0.01
 """The least probability with the head at which an article is compared with the other members of a cluster. Chosen by
 hand: it saves comparisons with clusters that have next to nothing in common with the article."""
 _BY_MEMBER = "one item with another text of the cluster"
-_REWRITES = frozenset({Relation.COPY, Relation.CONTAINS})
 _COPIES = frozenset({Relation.COPY, Relation.CONTAINED})
 _RANK = {
     Relation.REVISION: 0,
@@ -264,17 +264,18 @@ def _classify(article: Article, text: PublishedText, match: _ComparedNeighbour, 
     classification = classify_pair(
         text, match.text, similarity, merge_at=criteria.settings.probability, model=criteria.model
     )
-    if classification.relation in _REWRITES and _is_rewrite(text, match):
+    if _is_rewrite(text, match, classification.relation):
         return replace(classification, relation=Relation.REVISION, rule="the publisher's own rewrite")
     return classification
 
 
-def _is_rewrite(text: PublishedText, match: _ComparedNeighbour) -> bool:
-    """Return whether an article is its publisher's own later story in other words."""
+def _is_rewrite(text: PublishedText, match: _ComparedNeighbour, relation: Relation) -> bool:
+    """Return whether an article is its publisher's own later story in other words; a fuller text may leave them all."""
     earlier, later = match.text.published_at, text.published_at
     in_order = earlier is None or later is None or earlier < later
     own = bool(text.host) and publisher_of(text.host) == publisher_of(match.text.host)
-    return own and in_order and match.similarity.ours.raw_share < _MAX_REWRITE_SHARE
+    changed = {Relation.COPY: match.similarity.ours, Relation.CONTAINS: match.similarity.theirs}.get(relation)
+    return own and in_order and changed is not None and changed.raw_share < _MAX_REWRITE_SHARE
 
 
 def _kept_beside_seed(article: Article, neighbour: Neighbour, classification: Classification) -> Classification:
@@ -291,12 +292,15 @@ def _kept_beside_seed(article: Article, neighbour: Neighbour, classification: Cl
 def _without_frame(
     article: Article, text: PublishedText, match: _ComparedNeighbour, classification: Classification
 ) -> Classification | None:
-    """Return a `TEMPLATE` classification if the pair shares only a frame around different items, else None."""
+    """Return a classification that keeps both texts if one is an item in a digest, or both share only a frame."""
     if classification.rule == _SAME_ADDRESS:
         return None
-    # Files without a host count as one publisher's, but not seeds: the text around them was left by their scraper.
+    # Files without a host count as one publisher's frame, but not seeds: the text around them was left by their
+    # scraper, and their first line may be a menu.
     seeds = Kind.SEED in (article.kind, match.neighbour.kind)
     own = not seeds and publisher_of(text.host) == publisher_of(match.text.host)
+    if is_item_in_digest(match.similarity, same_publisher=own and bool(text.host), titled=not seeds):
+        return replace(classification, relation=Relation.FOLLOWUP, rule="an item in a text on other matters")
     if shares_only_frame(text.prepared, match.text.prepared, match.similarity, same_publisher=own):
         return replace(classification, relation=Relation.TEMPLATE, rule="one frame around different items")
     return None
@@ -328,7 +332,8 @@ def _choose_head(
         return HeadChoice(is_head=True, reason="")
     joined = next(match for match in matches if match.neighbour.id == best.article)
     # An article that a person marked as the same need not be the head of its cluster: compare with that head.
-    head = next((each for each in matches if each.neighbour.head and _are_in_one_cluster(each, joined)), joined)
+    cluster = joined.neighbour.cluster
+    head = next((each for each in matches if each.neighbour.head and each.neighbour.cluster == cluster), joined)
     is_in_member = best.rule == _BY_MEMBER and best.relation is Relation.CONTAINED
     return choose_head(
         head_candidate(article),
@@ -340,10 +345,6 @@ def _choose_head(
         reworded=head.similarity.ours.raw_share < _MAX_REWRITE_SHARE,
         outdated=best.rule == EARLIER_VERSION and best.relation is not Relation.REVISION,
     )
-
-
-def _are_in_one_cluster(one: _ComparedNeighbour, other: _ComparedNeighbour) -> bool:
-    return one.neighbour.cluster == other.neighbour.cluster
 
 
 # Chosen, not measured: 256 prepared texts of usual length take some 20 MB. Longer texts, in code points, are not kept.

@@ -206,12 +206,12 @@ _MIN_REPEAT = 30
 
 # Two texts that share only boilerplate must not be reduced to it. So boilerplate is removed from a text only if the
 # other is mostly covered, or if both share `_MIN_STORY_WORDS` and have the same title, or titles about what they share
-# (`_TITLE_LEAD` more of the title's words there than in the rest), or only single words exchanged. Chosen by hand, and
+# (`TITLE_LEAD` more of the title's words there than in the rest), or only single words exchanged. Chosen by hand, and
 # checked on the labelled pairs.
 _SAME_TITLE_OVERLAP = 0.9
 _MIN_STORY_WORDS = 100
 _MOSTLY_COVERED = 0.55
-_TITLE_LEAD = 0.2
+TITLE_LEAD = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,11 +338,15 @@ def _are_titles_about_shared(
 ) -> bool:
     """Return whether what two texts share is their story: one title is about it, and neither about anything else."""
     leads = [_title_lead(one, here), _title_lead(two, there)]
-    return max(leads) >= _TITLE_LEAD and min(leads) > -_TITLE_LEAD
+    return max(leads) >= TITLE_LEAD and min(leads) > -TITLE_LEAD
+
+
+def title_lead(coverage: Coverage) -> float:
+    """Return by how much more of its title's words a text has in its matched words than in its own passages."""
+    return _title_lead(coverage.text, coverage.matched)
 
 
 def _title_lead(text: PreparedText, matched: NDArray[np.bool_]) -> float:
-    """Return by how much more of its title's words a text has in its matched words than in its own passages."""
     own = np.zeros(len(matched), dtype=np.bool_)
     for start, stop in unmatched_passages(matched):
         own[start:stop] = True

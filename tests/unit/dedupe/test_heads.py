@@ -324,3 +324,11 @@ def test_a_publishers_earlier_wording_does_not_replace_its_later_one() -> None:
     verdict = judged(earlier, held())
 
     assert (verdict.head, verdict.reason) == (False, "a newer version by the same publisher")
+
+
+def test_a_publishers_longer_story_with_every_word_of_its_earlier_one_is_the_fuller_text_and_no_rewrite() -> None:
+    longer = came([*STORY, *told(7, 12)], url="https://paper.example/2", published=timedelta(hours=3))
+
+    verdict = judged(longer, held())
+
+    assert (verdict.relation, verdict.head, verdict.reason) == (Relation.CONTAINS, True, "the publisher's fuller text")

@@ -105,7 +105,7 @@ def test_a_digest_with_the_item_among_many_is_not_merged() -> None:
     turned = judged(article(STORY[:8]), neighbour(digest))
 
     assert rule_of(turned) == rule_of(verdict)
-    assert rule_of(verdict) == (Relation.FOLLOWUP, "a small part of a text on other matters")
+    assert rule_of(verdict) == (Relation.FOLLOWUP, "an item in a text on other matters")
     assert verdict.head
 
 
