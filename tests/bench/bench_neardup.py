@@ -22,7 +22,7 @@ from tests.bench.fit_judge import cross_validate, operating_point, prepared, rea
 from tests.bench.in_memory_index import Corpus, met
 from tests.bench.judged_pairs import read_examples
 from worker.dedupe.judge import Deduper
-from worker.models import Relation
+from worker.models import Kind, Relation
 
 MERGED = frozenset({Relation.COPY, Relation.CONTAINED, Relation.CONTAINS, Relation.REVISION})
 _ARTICLES = (NEARDUP, SHARED / "data" / "vi" / "vfnd")
@@ -133,7 +133,7 @@ def seeds() -> Iterable[str]:
     )
     yield f"seeds: {merged} of {len(pieces) * (len(pieces) - 1) // 2} pairs of raw files merged"
     stuff = material([each for at in _ARTICLES if at.is_dir() for each in read_folder(at)] or pieces)
-    corpus = Corpus()
+    corpus = Corpus(kind=Kind.SEED)
     ids = [corpus.add(piece) for piece in pieces]
     for level in (0.0, 0.15):
         layouts = [edited(_article(piece), Recipe(words=level), stuff, rng)[0] for piece in pieces for _ in range(5)]

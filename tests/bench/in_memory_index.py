@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import create_engine
@@ -21,8 +22,9 @@ MOST_HITS = 16
 class Corpus:
     """Stored articles and their index, in memory; every article is the head of its own cluster."""
 
-    def __init__(self, deduper: Deduper | None = None) -> None:
+    def __init__(self, deduper: Deduper | None = None, *, kind: Kind = Kind.ARTICLE) -> None:
         self.deduper = deduper or Deduper()
+        self._kind = kind
         self._pieces: list[Piece] = []
         engine = create_engine("sqlite://")
         METADATA.create_all(engine, tables=[index.INDEX_KEYS, index.FINGERPRINTS])
@@ -43,7 +45,8 @@ class Corpus:
         """Return the stored articles that share index keys with an article."""
         print_of = self.deduper.fingerprint(as_article(piece))
         hits = index.find_near(self._connection, print_of, limit=MOST_HITS)
-        return [as_neighbour(self._pieces[hit.article_id], number=hit.article_id) for hit in hits]
+        found = [as_neighbour(self._pieces[hit.article_id], number=hit.article_id) for hit in hits]
+        return [replace(each, kind=self._kind) for each in found]
 
     def judge(self, piece: Piece, neighbours: Sequence[Neighbour] | None = None) -> Verdict:
         """Return what an article is to the stored ones."""

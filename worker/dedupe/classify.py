@@ -159,7 +159,7 @@ _SAME_COVERAGE = 0.1
 _DIGEST_RATIO = 0.125
 _DIGEST_STORY_SHARE = 0.5
 _TITLED_STORY_SHARE = 2 / 3
-_MAX_KNOWN_TITLE = 0.4
+_MAX_KNOWN_TITLE = 0.3
 _TEMPLATE_FEATURES = ("clash_rate", "clash_share", "renamed", "numbers_in_like_titles", "brief_and_days")
 _FOLLOWUP_FEATURES = (
     "both_have_passages",

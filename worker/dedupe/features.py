@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from worker.dedupe.alignment import Gap
-from worker.dedupe.prepared import Entity, PreparedText, entities_in, title_overlap
+from worker.dedupe.prepared import Entity, PreparedText, count_other_names, entities_in, title_overlap
 from worker.dedupe.similarity import Coverage, Similarity, marked_share
 from worker.dedupe.tokenizer import in_sorted, sorted_unique
 from worker.models.base import dataclass
@@ -34,7 +34,7 @@ _MAX_SUBSTITUTION = 12  # words; chosen by hand: a longer difference is a rewrit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Substitutions:
-    """The number of substitutions in a pair of texts, and of those with other `numbers`.
+    """The number of substitutions in a pair of texts, and of those with other `numbers` or other names throughout.
 
     `renamed` counts the substitutions of a name by another where each is the subject of its own text's title.
     """
@@ -56,9 +56,11 @@ def find_substitutions(text: PreparedText, other: PreparedText, similarity: Simi
     ours, theirs = text.entities, other.entities
     may_be_renamed = _has_own_subject(text, other) and _has_own_subject(other, text)
     found = numbers = renamed = 0
+    places: list[tuple[int, int]] = []
     for gap in gaps:
         here, there = entities_in(ours.numbers, gap.ours), entities_in(theirs.numbers, gap.theirs)
         is_substitution = _is_substitution(gap, text, other)
+        places.extend(zip(gap.ours, gap.theirs, strict=False) if is_substitution else ())
         renamed += is_substitution and may_be_renamed and _is_renamed(text, other, gap)
         if (codes := _codes_in(text, gap.ours)) and (other_codes := _codes_in(other, gap.theirs)):
             count, clashing = _compare_rows(codes, other_codes)
@@ -70,7 +72,8 @@ def find_substitutions(text: PreparedText, other: PreparedText, similarity: Simi
             continue
         found += count
         numbers += clashing
-    return Substitutions(substitutions=found, numbers=numbers, renamed=renamed)
+    numbers += count_other_names(text, other, places, shared_words=similarity.shared_words)
+    return Substitutions(substitutions=max(found, numbers), numbers=numbers, renamed=renamed)
 
 
 def _compare_rows(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> tuple[int, int]:

@@ -182,6 +182,10 @@ class Words:
     def __len__(self) -> int:
         return len(self.hashes)
 
+    def is_capitalised(self, word: int) -> bool:
+        """Return whether a word, by its number, begins with a capital letter."""
+        return self.text[self.starts[word]].isupper()
+
 
 def tokenize(text: str) -> Words:
     """Split a text into words, after normalising it to NFC."""
