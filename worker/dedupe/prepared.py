@@ -320,7 +320,7 @@ def count_other_names(
     """
     least = max(_MIN_OTHER_NAMES, _MIN_SHARE_OF_NAMES * shared_words, _MIN_SHARE_OF_EDITS * len(places))
     names = [pair for pair in places if one.words.is_capitalised(pair[0]) and two.words.is_capitalised(pair[1])]
-    if len(names) < least:
+    if len(names) < least or 2 * shared_words < min(len(one.words), len(two.words)):  # no form, or edited all over
         return 0
     ours, theirs = (text.words.hashes[list(at)] for text, at in zip((one, two), zip(*names, strict=True), strict=True))
     is_other = ~(in_sorted(ours, two.vocabulary) | in_sorted(theirs, one.vocabulary))
