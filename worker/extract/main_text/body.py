@@ -6,21 +6,20 @@ Before, the tree is changed where trafilatura loses text: bare text becomes para
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import takewhile
 from typing import cast
 
 import trafilatura
-from lxml.etree import strip_elements
+from lxml.etree import XPath, strip_elements
 from lxml.html import HtmlElement
 from trafilatura.external import jt_stoplist_init
 from trafilatura.settings import Document as Extracted
 from trafilatura.settings import Extractor as Options
-from trafilatura.xpaths import BODY_XPATH
+from trafilatura.xpaths import BODY_XPATH, OVERALL_DISCARD_XPATH
 
 from worker.charset import decode
-from worker.charset.characters import count_words, fold
 from worker.extract.document import is_inline, open_document, prefilter_markup
 from worker.extract.explain import MIN_SENTENCE_CHARS, NON_TEXT_TAGS, make_plain_div, remove_element
 from worker.extract.json_ld import markup_in_scripts
@@ -57,6 +56,8 @@ _PLAIN_TAGS = frozenset({"div", "section", "center"})
 _MIN_BARE_TEXT_CHARS = 20  # shorter text is a label; chosen, not measured
 # A discarded element with more than this share of the container's text is part of the article (docs/extract.md).
 _ARTICLE_SHARE = 0.3
+# A box that is so named counts as the article if it holds so many blocks of running text as well; 2 to 4 give the same.
+_MIN_BLOCKS = 3
 # A frame that trafilatura knows by name counts if it holds this share of the text in paragraphs (docs/extract.md).
 _MIN_FRAME_SHARE = 0.15
 _FRAME_TAGS = ("article", "div", "main", "section")
@@ -84,6 +85,7 @@ def extract_body(tree: HtmlElement, density: TextDensity, blocks: Sequence[TextB
     _isolate(tree, container)
     _remove_empty_boxes(container, density)
     _unwrap_discarded(container, weight)
+    _unname_discarded(container, weight, blocks)
     _unwrap_lists_in_cells(container)
     inside = [block for block in blocks if _is_text_in(block, container)]
     prose = sum(block.chars - block.linked for block in inside)
@@ -182,11 +184,7 @@ def _has_frame(tree: HtmlElement, heavy: Collection[HtmlElement]) -> bool:
     boxes = list(tree.iter(*_FRAME_TAGS))
     while boxes and boxes[-1] not in heavy:
         boxes.pop()
-    # The searches look at names only: a row of empty boxes with these names is searched in much less time.
-    row = tree.makeelement("div")
-    row.extend([row.makeelement(box.tag, dict(box.items())) for box in boxes])
-    found = (row.index(frame) for search in _FRAMES for frame in cast("list[HtmlElement]", search(row))[:1])
-    return any(boxes[place] in heavy for place in found)
+    return not _named(boxes, _FRAMES, most=1).isdisjoint(heavy)
 
 
 def _left_out_chars(box: HtmlElement, density: TextDensity) -> int:
@@ -226,6 +224,34 @@ def _unwrap_discarded(container: HtmlElement, weight: Mapping[HtmlElement, int])
     inside = [box for box in container.iter(*_DISCARDED_TAGS) if weight.get(box, 0) > own]
     for box in (*around, *inside):
         make_plain_div(box)
+
+
+def _unname_discarded(container: HtmlElement, weight: Mapping[HtmlElement, int], blocks: Sequence[TextBlock]) -> None:
+    """Remove names for which trafilatura would discard boxes (`widget`), if a box with one is much of the article.
+
+    A frame keeps the name by which it is found.
+    """
+    own = _ARTICLE_SHARE * weight.get(container, 0)
+    boxes = [box for box in container.iter("div", "section", "span") if weight.get(box, 0) > own]
+    article = _named(boxes, OVERALL_DISCARD_XPATH) - _named(boxes, _FRAMES)
+    running = [block for block in blocks if block.weight > 0 and not block.has_boilerplate_name] if article else []
+    held = Counter(box for block in running for box in block.element.iterancestors() if box in article)
+    names = {name for box, count in held.items() if count >= _MIN_BLOCKS for name in (box.get("class") or "").split()}
+    same = [box for box in container.iter("*") if names.intersection((box.get("class") or "").split())] if names else []
+    for box in _named(same, OVERALL_DISCARD_XPATH) | {box for box, count in held.items() if count >= _MIN_BLOCKS}:
+        box.attrib.pop("class", None)
+        box.attrib.pop("id", None)
+
+
+def _named(boxes: Sequence[HtmlElement], searches: Iterable[XPath], *, most: int | None = None) -> set[HtmlElement]:
+    """Return the boxes that trafilatura's searches find by their own names, the first `most` of each search."""
+    if not boxes:
+        return set()
+    # A row of empty boxes with these names is searched in much less time.
+    row = boxes[0].makeelement("div")
+    row.extend([row.makeelement(box.tag, dict(box.items())) for box in boxes])
+    found = (cast("list[HtmlElement]", search(row))[:most] for search in searches)
+    return {boxes[row.index(each)] for several in found for each in several}
 
 
 def _unwrap_lists_in_cells(container: HtmlElement) -> None:
@@ -331,16 +357,9 @@ def _options(*, fast: bool) -> Options:
 
 # The floor: trafilatura's text of the unchanged page, used if it covers clearly more of the running text than ours.
 
-# A block is covered if its first folded characters are in the text. Chosen, not measured.
-_COVERAGE_KEY_CHARS = 50
 # On larger pages trafilatura takes seconds. Only the largest of a thousand real news pages are about as large.
 _MAX_CHARS_FOR_LIBRARY = 1_500_000
 _MAX_TAGS_FOR_LIBRARY = 20_000
-# How much more running text trafilatura must cover, as a share (docs/extract.md) and in characters (a paragraph).
-_MIN_GAIN_SHARE = 0.2
-_MIN_GAIN_CHARS = 200
-# Our text is a scrap if trafilatura's is so many times as long. Chosen; docs/extract.md has the result.
-_SCRAP_RATIO = 3
 
 
 def extract_with_library(page: Page) -> list[ArticleBlock]:
@@ -359,42 +378,8 @@ def _extract_untouched(markup: str) -> list[ArticleBlock]:
     return [] if is_large else _run_trafilatura(markup, fast=False)
 
 
-def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], running: Sequence[str]) -> bool:
-    """Return whether one text covers clearly more of a page's running text than the other."""
-    if not ours:
-        return bool(theirs)
-    keys = [(fold(text)[:_COVERAGE_KEY_CHARS], len(text)) for text in running]
-    gain = _covered(theirs, keys) - _covered(ours, keys)
-    return gain > max(_MIN_GAIN_CHARS, _MIN_GAIN_SHARE * sum(chars for _, chars in keys))
-
-
-def is_scrap(ours: Sequence[ArticleBlock], theirs: Sequence[ArticleBlock], page: Page, *, few: int) -> bool:
-    """Return whether our text is fewer words than `few`, theirs several times as long, and not what the page shows.
-
-    Such a page has its text where no step of ours looks, in `noscript` or in JSON-LD. What it shows and ours lacks was
-    left out for a reason.
-    """
-    if count_block_words(ours) >= few or count_block_words(theirs) < few:
-        return False
-    if total_chars(theirs) < _SCRAP_RATIO * total_chars(ours):
-        return False
-    seen = fold(_shown_text(page))
-    unseen = sum(len(block.text) for block in theirs if block.folded[:_COVERAGE_KEY_CHARS] not in seen)
-    return unseen > total_chars(theirs) / 2
-
-
-def _shown_text(page: Page) -> str:
+def shown_text(page: Page) -> str:
     """Return all text that a page shows. It is parsed again: extraction has taken its tree apart."""
     tree = open_document(page).tree
     strip_elements(tree, *NON_TEXT_TAGS, with_tail=False)
     return str(tree.text_content())
-
-
-def _covered(blocks: Sequence[ArticleBlock], keys: Sequence[tuple[str, int]]) -> int:
-    text = " ".join(block.folded for block in blocks)
-    return sum(chars for key, chars in keys if key in text)
-
-
-def count_block_words(blocks: Sequence[ArticleBlock]) -> int:
-    """Return how many words blocks have."""
-    return count_words("\n".join(block.text for block in blocks))

@@ -1,7 +1,7 @@
 """Drops boilerplate from an article's blocks, and learns which paragraphs each host repeats.
 
-Three parts: counting the paragraphs of a host (pure), dropping blocks by form, repetition and these counts (pure), and
-HostBoilerplateCache, which keeps the counts in the store.
+Four parts: counting the paragraphs of a host (pure), dropping blocks by form, repetition and these counts (pure),
+comparing the blocks of two readings (pure), and HostBoilerplateCache, which keeps the counts in the store.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Final, Protocol
 
-from worker.charset.characters import fold
+from worker.charset.characters import count_words, fold
 from worker.extract.explain import DroppedBlock
 from worker.extract.main_text.phrases import (
     is_block_heading,
@@ -288,6 +288,55 @@ _SHAPE_REASONS = (
     "points at another article",
     "credits a picture",
 )
+
+
+# Two readings of a page compared.
+
+
+# A block is covered if its first folded characters are in the text. Chosen, not measured.
+_COVERAGE_KEY_CHARS = 50
+# How much more running text trafilatura must cover, as a share (docs/extract.md) and in characters (a paragraph).
+_MIN_GAIN_SHARE = 0.2
+_MIN_GAIN_CHARS = 200
+# Our text is a scrap if trafilatura's is so many times as long. Chosen; docs/extract.md has the result.
+_SCRAP_RATIO = 3
+
+
+def covers_more(theirs: Sequence[ArticleBlock], ours: Sequence[ArticleBlock], running: Sequence[str]) -> bool:
+    """Return whether one text covers clearly more of a page's running text than the other."""
+    if not ours:
+        return bool(theirs)
+    keys = [(fold(text)[:_COVERAGE_KEY_CHARS], len(text)) for text in running]
+    gain = _covered(theirs, keys) - _covered(ours, keys)
+    return gain > max(_MIN_GAIN_CHARS, _MIN_GAIN_SHARE * sum(chars for _, chars in keys))
+
+
+def is_scrap(
+    ours: Sequence[ArticleBlock], theirs: Sequence[ArticleBlock], shown: Callable[[], str], *, few: int
+) -> bool:
+    """Return whether our text is fewer words than `few`, theirs several times as long, and not what is `shown`.
+
+    Such a page has its text where no step of ours looks, in `noscript` or in JSON-LD. What it shows and ours lacks was
+    left out for a reason.
+    """
+    if count_block_words(ours) >= few or count_block_words(theirs) < few:
+        return False
+    size = sum(len(block.text) for block in theirs)
+    if size < _SCRAP_RATIO * sum(len(block.text) for block in ours):
+        return False
+    seen = fold(shown())
+    unseen = sum(len(block.text) for block in theirs if block.folded[:_COVERAGE_KEY_CHARS] not in seen)
+    return unseen > size / 2
+
+
+def _covered(blocks: Sequence[ArticleBlock], keys: Sequence[tuple[str, int]]) -> int:
+    text = " ".join(block.folded for block in blocks)
+    return sum(chars for key, chars in keys if key in text)
+
+
+def count_block_words(blocks: Sequence[ArticleBlock]) -> int:
+    """Return how many words blocks have."""
+    return count_words("\n".join(block.text for block in blocks))
 
 
 # The counts of each host, in the store.

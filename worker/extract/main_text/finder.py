@@ -19,14 +19,13 @@ from worker.extract.document import Document
 from worker.extract.explain import RemovalBudget, StepGuard, Trace, count_running_text, sentences_in
 from worker.extract.json_ld import JsonLd, has_text_elsewhere
 from worker.extract.main_text.body import (
-    count_block_words,
-    covers_more,
     extract_body,
     extract_from_scripts,
     extract_with_library,
-    is_scrap,
+    shown_text,
     total_chars,
 )
+from worker.extract.main_text.boilerplate import count_block_words, covers_more, is_scrap
 from worker.extract.main_text.listing import gather_listing_signs, may_be_listing, reject_listing
 from worker.extract.main_text.phrases import is_credit, is_prompt
 from worker.extract.main_text.removal import find_teasers, remove_comments, remove_link_blocks
@@ -325,7 +324,7 @@ def _better_reading(
         theirs = max(theirs, scripted, key=total_chars)
     trace.figure("library read too", f"{total_chars(theirs)} characters, ours {total_chars(own.blocks)}")
     if not covers_more(theirs, own.blocks, own.running) and not (
-        is_free and is_scrap(own.blocks, theirs, page, few=few)
+        is_free and is_scrap(own.blocks, theirs, partial(shown_text, page), few=few)
     ):
         return MainText(blocks=put_lead_first(list(own.blocks), own.lead), lead=own.lead)
     sizes = f"{total_chars(theirs)} characters, ours {total_chars(own.blocks)}"

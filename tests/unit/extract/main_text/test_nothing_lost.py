@@ -375,6 +375,32 @@ def test_a_box_for_each_paragraph_is_a_line_for_each(frame: str, part: str) -> N
     assert read(news_page(body=page), rules=RULES).text.split("\n") == [LEAD, *PARAGRAPHS]
 
 
+@pytest.mark.parametrize("name", ["widget", "meta"])
+@pytest.mark.parametrize("frame", ["article", "main", "div class=post-content"])
+@pytest.mark.parametrize("around", ["div class='{}'", "section class='box {}-inner'"])
+def test_a_name_that_a_box_of_the_article_has_costs_none_of_its_text(name: str, frame: str, around: str) -> None:
+    box, (first, *rest) = around.format(name), (LEAD, *PARAGRAPHS)
+    inside = "".join(f"<p>{each}</p>" for each in rest)
+    small = f"<div class='{name}-small'><p>{CONTROL}</p></div>"
+    page = news_page(
+        body=f"<{frame}><h1>{TITLE}</h1><p>{first}</p><p>{first[::-1]}</p><{box}>{inside}</{box.split()[0]}>{small}"
+    )
+
+    text = read(page, rules=RULES).text
+
+    assert [paragraph for paragraph in (first, *rest) if paragraph not in text] == []
+
+
+def test_a_footer_with_much_of_the_text_is_not_the_article() -> None:
+    notices = "".join(f"<p>{each[::-1]}</p>" for each in PARAGRAPHS)
+    page = news_page(body=f"<article><h1>{TITLE}</h1>{TEXT}<div class=page-footer>{notices}</div></article>")
+
+    text = read(page, rules=RULES).text
+
+    assert PARAGRAPHS[0] in text
+    assert PARAGRAPHS[0][::-1] not in text
+
+
 def test_a_page_without_any_text_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     read_again: list[Page] = []
     monkeypatch.setattr(finder, "extract_with_library", read_again.append)
