@@ -233,7 +233,8 @@ def _unname_discarded(container: HtmlElement, weight: Mapping[HtmlElement, int],
     """
     own = _ARTICLE_SHARE * weight.get(container, 0)
     boxes = [box for box in container.iter("div", "section", "span") if weight.get(box, 0) > own]
-    article = _named(boxes, OVERALL_DISCARD_XPATH) - _named(boxes, _FRAMES)
+    discarded = _named([box for box in boxes if box.attrib], OVERALL_DISCARD_XPATH)
+    article = discarded - _named([*discarded], _FRAMES)
     running = [block for block in blocks if block.weight > 0 and not block.has_boilerplate_name] if article else []
     held = Counter(box for block in running for box in block.element.iterancestors() if box in article)
     names = {name for box, count in held.items() if count >= _MIN_BLOCKS for name in (box.get("class") or "").split()}
