@@ -176,6 +176,8 @@ def _read(path: Path) -> dict[str, object]:
         return dict(tomllib.loads(text))
     except tomllib.TOMLDecodeError as exc:
         raise ConfigurationError(f"{path}: not valid TOML: {exc}") from exc
+    except RecursionError:
+        raise ConfigurationError(f"{path}: not valid TOML: lists or tables are nested too deeply") from None
 
 
 def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], object]]:
@@ -211,6 +213,8 @@ def _coerce(section: str, key: str, text: str, name: str) -> object:
     model = Settings.model_fields[section].annotation
     assert isinstance(model, type)
     assert issubclass(model, Section)
+    if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ConfigurationError(f"environment: {name}: not UTF-8 text; set it again, in UTF-8")
     value = _parse_json(text, name, place=(section, key))
     try:
         return TypeAdapter(model.model_fields[key].rebuild_annotation()).validate_python(value, strict=False)
@@ -227,7 +231,7 @@ def _parse_json(text: str, name: str, *, place: Sequence[str]) -> object:
         return text
     try:
         value: object = json.loads(text)
-    except json.JSONDecodeError as exc:
+    except (json.JSONDecodeError, RecursionError) as exc:
         raise ConfigurationError(
             f"environment: {name}: found {_quoted(text, place=place)}; expected JSON ({exc})"
         ) from exc

@@ -41,6 +41,7 @@ _LONGEST_S: Final = 36_500 * 86_400
 _PART: Final = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(ms|[smhdw])")
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKMG]?i?B)")
+_EXPECTED_SIZE: Final = 'a size such as "500kB", "10MB" or "1GiB"'
 
 
 def parse_duration(text: str) -> timedelta:
@@ -97,7 +98,7 @@ def parse_size(text: str) -> int:
     """Parse `10MB` (powers of ten) or `10MiB` (powers of two) as bytes; raises ValueError for anything else."""
     match = _SIZE.fullmatch(text)
     if not match or match[2] not in _BYTES:
-        raise ValueError('a size such as "500kB", "10MB" or "1GiB"')
+        raise ValueError(_EXPECTED_SIZE)
     return int(float(match[1]) * _BYTES[match[2]])
 
 
@@ -127,10 +128,17 @@ def _parser(parse: Callable[[str], object]) -> Callable[[object], object]:
 
 
 def _refuse_number(value: object) -> object:
-    """Refuse a number without a unit, which would be ambiguous; raises ValueError."""
-    if isinstance(value, bool | int | float):
+    """Refuse a number without a unit, which would be ambiguous, and lists and tables; raises ValueError."""
+    if not isinstance(value, str | timedelta):
         raise ValueError('a duration with its unit, such as "15s" or "5m"')  # noqa: TRY004 - pydantic reports ValueError
     return value
+
+
+def _read_size(value: object) -> object:
+    """Return a size in bytes, of a text or a whole number; raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(_EXPECTED_SIZE)  # noqa: TRY004 - pydantic reports ValueError
+    return parse_size(value.strip()) if isinstance(value, str) else value
 
 
 def _positive(value: timedelta) -> timedelta:
@@ -343,7 +351,7 @@ Since = Annotated[
     PlainSerializer(lambda value: value.isoformat(), return_type=str),
 ]
 """A day or a time; `datetime` is a subclass of `date`."""
-Size = Annotated[int, Field(gt=0), BeforeValidator(_parser(parse_size)), PlainSerializer(format_size, return_type=str)]
+Size = Annotated[int, Field(gt=0), BeforeValidator(_read_size), PlainSerializer(format_size, return_type=str)]
 """A number of bytes above zero."""
 Paths = Annotated[
     tuple[str, ...],

@@ -132,7 +132,10 @@ def test_the_files_that_come_with_the_project_are_valid(name: str) -> None:
             SOURCE + 'block = {host = ["a.example"]}\n',
             ["sources[1].block.host: unknown key", "one of addresses, hosts"],
         ),
+        ('[fetch]\ntimeout = ["5s"]\n', ["fetch.timeout", '["5s"]', 'such as "15s"']),
+        ("[fetch]\nmax_bytes = 1.5\n", ["fetch.max_bytes", "found 1.5", 'such as "500kB"']),
         ("[fetch\n", ["not valid TOML", "line 1"]),
+        (f"x = {'[' * 9000}", ["not valid TOML", "nested too deeply"]),
     ],
 )
 def test_a_mistake_is_named_with_file_key_finding_and_remedy(tmp_path: Path, text: str, expected: list[str]) -> None:
@@ -196,6 +199,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("CORPUS_WORKER_FETCH__TIMEOU", "5s", ["no such setting", "CORPUS_WORKER_FETCH__TIMEOUT"]),
         ("CORPUS_WORKER_NOWHERE__TIMEOUT", "5s", ["no such setting"]),
         ("CORPUS_WORKER_FETCH__CONNECT_TO", "{oops", ["expected JSON"]),
+        ("CORPUS_WORKER_EXTRACT__LANGUAGES", "[" * 90_000, ["expected JSON"]),
+        ("CORPUS_WORKER_STORE__URL", "sqlite:///\udcff.db", ["not UTF-8"]),
     ],
 )
 def test_a_mistake_in_the_environment_names_the_variable(
