@@ -57,12 +57,12 @@ from worker.batch.functions import (
 from worker.batch.groups import MOST_IN_GROUP
 from worker.batch.intermediate import ROWS_A_FILE, Intermediate, file_of_rows, keep_numbered, spread
 from worker.batch.processes import Processes, in_thread, keep_interrupts
-from worker.batch.rows import shown_path
 from worker.config.schema import DedupeSettings
 from worker.dedupe.judge import Deduper
 from worker.errors import SourceError, UsageError, install_hint
 from worker.export.outputs import open_export_folder
 from worker.extract.ipc import usable_cores
+from worker.files.reading import shown_path
 from worker.models.base import dataclass
 from worker.storage.corpus.index import MAX_POSTINGS
 

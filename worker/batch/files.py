@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import glob
 import json
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +30,9 @@ from daft.exceptions import DaftCoreException
 from daft.io.sink import DataSink, WriteResult
 from daft.recordbatch import MicroPartition
 
-from worker.batch.rows import PLACE, ROW_FIELDS, JsonFiles, json_tables, opened_input, shown_path
+from worker.batch.rows import PLACE, ROW_FIELDS, JsonFiles, json_tables, opened_input
 from worker.errors import SourceError, UsageError
+from worker.files.reading import shown_path, walk_once
 from worker.models import IndexParameters
 from worker.models.base import counted, dataclass
 from worker.sources.entries import one_line
@@ -137,11 +139,18 @@ def _paths(given: str) -> list[str]:
 
 def _listed(place: str, *, is_local: bool, is_pattern: bool) -> list[str]:
     """Return all files in a folder, or that match a pattern."""
+    if is_local and is_pattern:
+        return glob.glob(place, recursive=True)  # noqa: PTH207 - `Path.glob` takes no absolute pattern
     if is_local:
-        # `Path.glob` takes no absolute pattern.
-        return glob.glob(place if is_pattern else f"{glob.escape(place.rstrip('/'))}/**", recursive=True)  # noqa: PTH207
+        return list(_files_below(place))
     with engine_errors(place):
         return list(daft.from_glob_path(place if is_pattern else place.rstrip("/") + "/**").to_pydict()["path"])
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    for at, folders, names in walk_once(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (os.path.join(at, name) for name in names)  # noqa: PTH118 - paths are texts here
 
 
 def _form(path: str) -> str | None:

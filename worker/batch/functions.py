@@ -134,11 +134,14 @@ def _read_row(number: int, row: Mapping[str, Any], now: datetime) -> dict[str, o
         values, wrong = _values(row)
         place = f"{row[PLACE]}#{number}"
         article = read_article(values, place=place, now=now)
+        without = ""
+        if values["url"] and (article.canonical_url == place or not article.url.startswith("http")):
+            without = address_of(values["url"])[1]
+        if without:
+            article = read_article({**values, "url": None}, place=place, now=now)
     except SourceError as exc:
         return {**_NO_ARTICLE, **origin, "problem": str(exc), "left_out": True}
-    if values["url"] and (article.canonical_url == place or not article.url.startswith("http")):
-        without = address_of(values["url"])[1]
-        wrong = "; ".join(filter(None, (wrong, without and f"it is kept without its address: {without}")))
+    wrong = "; ".join(filter(None, (wrong, without and f"it is kept without its address: {without}")))
     return {**_with_fingerprint(article, now), **origin, "problem": wrong or None}
 
 

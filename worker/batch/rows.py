@@ -5,7 +5,6 @@ The engine's own reader ends the run at the first damaged line, and says neither
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache
@@ -20,7 +19,7 @@ from daft.recordbatch import RecordBatch
 
 from worker.dates.parsing import date_text
 from worker.errors import SourceError, UsageError
-from worker.files.reading import open_regular
+from worker.files.reading import open_regular, shown_path
 from worker.sources.files.article_files import UNREADABLE, as_lines, decompressed, why_unread
 from worker.sources.files.columns import MAX_TEXT_BYTES, USUAL_NAMES, find_columns, line_of, text_of
 from worker.sources.files.json_lines import MAX_TRIED, json_rows, read_members
@@ -116,11 +115,6 @@ def _rows_of(path: str) -> Iterator[dict[str, Any]]:
 def opened_input(path: str) -> Any:
     """Return an input file opened for reading, by the engine if it is on another machine."""
     return open_file(path, "rb", _READ_AHEAD) if "://" in path else open_regular(Path(path))
-
-
-def shown_path(path: str) -> str:
-    """Return a path as text; what is not UTF-8 in it is escaped."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _is_article(row: bytes) -> bool:

@@ -81,8 +81,9 @@ class CommonOptions:
 
         if is_store_file(settings.store.url, output):
             raise UsageError(f"{output}: is a part of the store itself; name another file")
-        if output.absolute() in {Path(each).absolute() for each in settings.seeds.path}:
-            raise UsageError(f"{output}: is the seed corpus ([seeds] path); name another folder")
+        whole = output.absolute()
+        if any(Path(each).absolute() in {whole, *whole.parents} for each in settings.seeds.path):
+            raise UsageError(f"{output}: is in the seed corpus ([seeds] path), which is imported; name another place")
         with contextlib.suppress(OSError):
             if output.samefile(self.config_file()):
                 raise UsageError(f"{output}: is the configuration; name another file")

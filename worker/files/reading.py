@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -50,6 +50,24 @@ def open_regular(path: Path) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def shown_path(path: str | Path) -> str:
+    """Return a path as text that can be stored and printed; what is not UTF-8 in it is escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def walk_once(
+    folder: str | Path, onerror: Callable[[OSError], object] | None = None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield what `os.walk` yields, following links, but each folder once: a link may lead to one above or beside it."""
+    walked: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=onerror, followlinks=True):
+        if (real := os.path.realpath(place)) in walked:
+            folders.clear()
+            continue
+        walked.add(real)
+        yield place, folders, names
 
 
 def _require_regular(found: os.stat_result) -> None:

@@ -168,8 +168,12 @@ def body(topic: str) -> str:
     return as_text(topic).strip()
 
 
+def rows_in(folder: Path) -> list[dict[str, Any]]:
+    return [row for path in sorted(folder.glob("texts-*")) for row in pq.read_table(path).to_pylist()]
+
+
 def texts_in(folder: Path) -> list[str]:
-    return [row["text"] for path in sorted(folder.glob("texts-*")) for row in pq.read_table(path).to_pylist()]
+    return [row["text"] for row in rows_in(folder)]
 
 
 def test_damaged_rows_are_named_and_counted_and_the_others_are_read(tmp_path: Path) -> None:
@@ -200,6 +204,7 @@ def test_damaged_rows_are_named_and_counted_and_the_others_are_read(tmp_path: Pa
     assert counts == {"rows": 25, "left_out": len(damaged), "empty": 1, "texts": len(texts)}
     wrong = [f"{tmp_path}/{number}.jsonl, line 3: {why}" for number, (_, why) in enumerate(damaged)]
     wrong.append(f"{tmp_path}/a.jsonl, line 1: it is kept without its address: 'bao.example/1' is no web address")
+    assert not any(row["url"].endswith("example/1") for row in rows_in(tmp_path / "out"))
     assert isinstance(report["problems"], list)
     assert [found[: len(why)] for found, why in zip(report["problems"], wrong, strict=True)] == wrong
 
@@ -223,6 +228,7 @@ def test_damaged_files_are_named_and_the_others_are_read(tmp_path: Path) -> None
     write("h.parquet", text=[[body("một"), body("hai")]], title=[{"a": 1}], link=["bao.example"])
     write("i[1]*.parquet", body=[body("byte").encode(), None], date=pa.array([10**18, 0], pa.timestamp("us")))
     (tmp_path / "j.parquet").mkdir()
+    (tmp_path / "j.parquet" / "loop").symlink_to(tmp_path)
     (tmp_path / os.fsdecode(b"k\xff.jsonl")).write_bytes(lines({"text": body("tên")}))
 
     report = run(tmp_path, out=tmp_path / "out")

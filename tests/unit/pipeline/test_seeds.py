@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,6 +82,17 @@ def add(store: Store, path: str, *, fail_at: int = 0, options: SeedOptions | Non
 
     seen: list[SeedProgress] = []
     return anyio.run(run)
+
+
+def test_a_name_that_is_not_utf8_is_stored_escaped(store: Store, tmp_path: Path) -> None:
+    write(tmp_path, name=os.fsdecode(b"x\xff.jsonl"))
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / os.fsdecode(b"\xfe.txt")).write_text("Bài một.\n\n" + "chữ " * 40, encoding="utf-8")
+
+    report, again = add(store, str(tmp_path)), add(store, str(tmp_path))
+
+    assert (report.imported, again.imported, again.unchanged) == (ROWS + 1, 0, 2)
+    assert any(file.name.endswith(r"x\xff.jsonl") for file in store.seeds.files())
 
 
 def test_rows_without_a_usable_address_are_imported_and_named(store: Store, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Final
 from worker.charset import decode, nearly_utf8
 from worker.dates.parsing import date_text, plausible_date, read_date
 from worker.errors import SourceError, UsageError, install_hint
-from worker.files.reading import note_progress
+from worker.files.reading import note_progress, shown_path
 from worker.models import Fingerprint, IndexParameters, Seed
 from worker.models.base import dataclass
 from worker.sources.entries import clean_title, one_line
@@ -133,7 +133,8 @@ class SeedReader:
 def shown_name(path: Path) -> str:
     """Return the name of a seed file in the store: relative to the working folder if it is below, else absolute."""
     whole, here = os.path.abspath(path), os.getcwd()  # noqa: PTH100, PTH109 - symbolic links stay as they are written
-    return os.path.relpath(whole, here) if whole == here or whole.startswith(here.rstrip("/") + "/") else whole
+    is_below = whole == here or whole.startswith(here.rstrip("/") + "/")
+    return shown_path(os.path.relpath(whole, here) if is_below else whole)
 
 
 # Tables with a header.

@@ -19,7 +19,7 @@ from typing import Final
 
 from worker.charset import nearly_utf8
 from worker.errors import SourceError
-from worker.files.reading import note_progress, open_regular
+from worker.files.reading import note_progress, open_regular, shown_path, walk_once
 from worker.models import Candidate, Page, Seed
 from worker.sources.files.article_files import (
     UNREADABLE,
@@ -123,19 +123,14 @@ def _named(path: Path) -> Iterator[SeedFile | InputProblem]:
         known = ", ".join(FORMS)
         yield InputProblem(where=str(path), why=f"unknown kind of file; known are {known} and folders", lost=0)
         return
-    yield SeedFile(name=shown_name(path), label=path.name, ending=ending, files=(path,))
+    yield SeedFile(name=shown_name(path), label=shown_path(path.name), ending=ending, files=(path,))
 
 
 def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProblem]:
     """Yield the files in a folder and its sub-folders, the text files of each folder as one; count other files."""
     refused: list[OSError] = []
-    walked: set[str] = set()
-    for place, folders, names in os.walk(folder, onerror=refused.append, followlinks=True):
+    for place, folders, names in walk_once(folder, onerror=refused.append):
         note_progress()
-        if (real := os.path.realpath(place)) in walked:  # a link to a folder above or beside it
-            folders.clear()
-            continue
-        walked.add(real)
         at = Path(place)
         left_out = {SAMPLE} if at == folder else set()
         folders[:] = sorted(name for name in folders if name not in left_out and not name.startswith("."))
@@ -150,10 +145,10 @@ def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProbl
             elif ending == ".txt":
                 texts.append(at / name)
             elif not (name.startswith((".", "cache-")) or (ending == ".json" and _is_description(name))):
-                label = str((at / name).relative_to(folder))
+                label = shown_path((at / name).relative_to(folder))
                 yield SeedFile(name=shown_name(at / name), label=label, ending=ending, files=(at / name,))
         if texts:
-            label = str(at.relative_to(folder))
+            label = shown_path(at.relative_to(folder))
             yield _texts_of(at, texts, "" if label == "." else label)
     for error in refused:
         yield InputProblem(where=str(error.filename), why=f"cannot be read: {error.strerror}", lost=0)
@@ -249,7 +244,8 @@ def _read_text(path: Path, file: SeedFile) -> Seed | InputProblem:
         return InputProblem(where=where, why="not text in UTF-8 or another recognisable encoding; save it as UTF-8")
     if not raw.strip():
         return InputProblem(where=where, why="empty; remove it")
-    name = path.name if file.label in {"", path.name} else f"{file.label}/{path.name}"
+    name = shown_path(path.name)
+    name = name if file.label in {"", name} else f"{file.label}/{name}"
     return Seed(name=name, raw=raw, sha256=hashlib.sha256(body).hexdigest())
 
 
