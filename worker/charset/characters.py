@@ -307,10 +307,22 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def flat_length(text: str) -> int:
-    """Return the length of `one_line`, in half its time."""
+# A word is about 6 characters of English with the blank after it, and 4.6 of Vietnamese.
+_LENGTH_OF_WORD: Final = 5
+
+
+def text_length(text: str) -> int:
+    """Return how long a text is in characters, runs of blanks counted once, so that lengths compare across scripts.
+
+    In scripts without blanks each word has the length of one in an alphabet: two Chinese letters count as five.
+    """
+    # Few such letters (three bytes each) change little; most texts have none, and their bytes are counted quickly.
+    words = 0
+    if not text.isascii() and 2 * len(text.encode("utf-8", "surrogatepass")) > 3 * len(text):
+        words, text = count_spaceless(text)
     # In a printable text there is no blank but U+0020.
-    return len(text.strip() if text.isprintable() and "  " not in text else one_line(text))
+    flat = text.strip() if text.isprintable() and "  " not in text else one_line(text)
+    return _LENGTH_OF_WORD * words + len(flat)
 
 
 def shortened(text: str, size: int) -> str:

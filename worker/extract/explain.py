@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from lxml.html import HtmlElement
 
 from worker.charset import strip_tags
-from worker.charset.characters import clean_line, fold
+from worker.charset.characters import clean_line, fold, text_length
 from worker.errors import WorkerError
 from worker.models import Article
 from worker.models.base import dataclass
@@ -199,6 +199,7 @@ _SMALL_BOX_CHARS = 200
 NON_TEXT_TAGS = ("script", "style", "template", "svg", "iframe", "link", "base", "input", "option")
 MIN_SENTENCE_CHARS = 40
 """Shorter pieces of text are menu entries and labels. Chosen, not measured."""
+_MIN_SENTENCE_LETTERS = 13  # fewer are shorter in any script
 
 
 class RemovalBudget:
@@ -264,11 +265,7 @@ def _running_text_in(box: HtmlElement) -> int:
     """Return how many characters of running text an element holds, 0 for a small one."""
     text = box.text_content()
     # Most boxes hold almost no text; counting it exactly is not worth the time.
-    return (
-        count_running_text(box)
-        if len(text) > _SMALL_BOX_CHARS and len(" ".join(text.split())) > _SMALL_BOX_CHARS
-        else 0
-    )
+    return count_running_text(box) if 3 * len(text) > _SMALL_BOX_CHARS and text_length(text) > _SMALL_BOX_CHARS else 0
 
 
 def count_running_text(element: HtmlElement) -> int:
@@ -276,14 +273,14 @@ def count_running_text(element: HtmlElement) -> int:
 
     Running text is every piece of text outside links with at least MIN_SENTENCE_CHARS characters.
     """
-    return sum(map(len, sentences_in(element)))
+    return sum(map(text_length, sentences_in(element)))
 
 
 def sentences_in(element: HtmlElement) -> Iterator[str]:
     """Yield the pieces of running text in an element, blanks collapsed."""
     for part in element.iter("*"):
         text, tail = part.text or "", part.tail or ""
-        if (len(text) < MIN_SENTENCE_CHARS and len(tail) < MIN_SENTENCE_CHARS) or part.tag in NON_TEXT_TAGS:
+        if (len(text) < _MIN_SENTENCE_LETTERS > len(tail)) or part.tag in NON_TEXT_TAGS:
             continue
         if part.tag != "a" and (sentence := sentence_of(text)):
             yield sentence
@@ -293,10 +290,10 @@ def sentences_in(element: HtmlElement) -> Iterator[str]:
 
 def sentence_of(piece: str | None) -> str:
     """Return a piece of text with its blanks collapsed, an empty string if it is too short to be running text."""
-    if not piece or len(piece) < MIN_SENTENCE_CHARS:
+    if not piece or len(piece) < (MIN_SENTENCE_CHARS if piece.isascii() else _MIN_SENTENCE_LETTERS):
         return ""
     flat = " ".join(piece.split())
-    return flat if len(flat) >= MIN_SENTENCE_CHARS else ""
+    return flat if text_length(flat) >= MIN_SENTENCE_CHARS else ""
 
 
 # The name of the site in a title.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.charset.characters import count_words
+from worker.charset.characters import count_words, text_length
 
 # One sentence of news in translations made for this table.
 SENTENCE = {
@@ -22,6 +22,16 @@ SENTENCE = {
 @pytest.mark.parametrize("language", SENTENCE)
 def test_a_sentence_has_about_as_many_words_in_every_language(language: str) -> None:
     assert 0.6 <= count_words(SENTENCE[language]) / count_words(SENTENCE["en"]) <= 1.7
+
+
+@pytest.mark.parametrize("language", SENTENCE)
+def test_a_sentence_is_about_as_long_in_every_language(language: str) -> None:
+    assert 0.7 <= text_length(SENTENCE[language]) / text_length(SENTENCE["en"]) <= 1.3
+
+
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_the_length_of_a_text_in_an_alphabet_is_its_number_of_characters(language: str) -> None:
+    assert text_length(f" {SENTENCE[language]}\n\n".replace(" ", "  ")) == len(SENTENCE[language])
 
 
 @pytest.mark.parametrize(

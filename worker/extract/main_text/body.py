@@ -20,6 +20,7 @@ from trafilatura.settings import Extractor as Options
 from trafilatura.xpaths import BODY_XPATH, OVERALL_DISCARD_XPATH
 
 from worker.charset import decode
+from worker.charset.characters import text_length
 from worker.extract.document import is_inline, open_document, prefilter_markup
 from worker.extract.explain import MIN_SENTENCE_CHARS, NON_TEXT_TAGS, make_plain_div, remove_element
 from worker.extract.json_ld import markup_in_scripts
@@ -277,7 +278,7 @@ def _wrap_bare_text(container: HtmlElement, density: TextDensity, *, prose: int)
         beside = box.itersiblings(preceding=True) if is_divided and box is not container else ()
         running = [each for each in beside if density.own.get(each, 0) >= MIN_SENTENCE_CHARS]
         for block in (*blocks, *running) if any(wrapped) else ():
-            if _is_box_of_text(block) and len(block.text_content().strip()) >= _MIN_BARE_TEXT_CHARS:
+            if _is_box_of_text(block) and text_length(block.text_content()) >= _MIN_BARE_TEXT_CHARS:
                 block.tag = "p"
 
 
@@ -310,7 +311,7 @@ def _wrap_run(box: HtmlElement, before: HtmlElement | None) -> bool:
     """
     run = list(takewhile(_is_inline_run, box if before is None else before.itersiblings()))
     text = (box.text if before is None else before.tail) or ""
-    if sum(len(piece.strip()) for piece in (text, *(part.tail or "" for part in run))) < _MIN_BARE_TEXT_CHARS:
+    if sum(map(text_length, (text, *(part.tail or "" for part in run)))) < _MIN_BARE_TEXT_CHARS:
         return False
     paragraph = box.makeelement("p")
     paragraph.text = text
@@ -339,7 +340,7 @@ def _page_with_only(container: HtmlElement) -> HtmlElement:
 
 def total_chars(blocks: Sequence[ArticleBlock]) -> int:
     """Return how many characters blocks have."""
-    return sum(len(block.text) for block in blocks)
+    return sum(text_length(block.text) for block in blocks)
 
 
 def _run_trafilatura(page: HtmlElement | str, *, fast: bool) -> list[ArticleBlock]:

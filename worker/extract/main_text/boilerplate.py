@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Final, Protocol
 
-from worker.charset.characters import count_words, fold
+from worker.charset.characters import count_words, fold, text_length
 from worker.extract.explain import DroppedBlock
 from worker.extract.main_text.phrases import (
     is_block_heading,
@@ -175,7 +175,7 @@ def _dated_headlines(blocks: Sequence[ArticleBlock]) -> range:
 
 def _lines_around_text(blocks: Sequence[ArticleBlock], reasons: Sequence[str]) -> Iterator[int]:
     """Yield the indexes of dates above and below the text, and of short lines at its end below a dropped heading."""
-    long = [index for index, block in enumerate(blocks) if len(block.text) >= MIN_BLOCK_CHARS]
+    long = [index for index, block in enumerate(blocks) if text_length(block.text) >= MIN_BLOCK_CHARS]
     if not long:
         return
     # The lead may stand above the date.

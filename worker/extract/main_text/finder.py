@@ -14,7 +14,7 @@ from unicodedata import is_normalized
 from lxml.etree import ParserError, XMLSyntaxError
 from lxml.html import HtmlElement, fromstring
 
-from worker.charset.characters import clean_line, count_words, fold
+from worker.charset.characters import clean_line, count_words, fold, text_length
 from worker.extract.document import Document
 from worker.extract.explain import RemovalBudget, StepGuard, Trace, count_running_text, sentences_in
 from worker.extract.json_ld import JsonLd, has_text_elsewhere
@@ -209,14 +209,14 @@ _LINE_BREAKS = re.compile(r"[\r\n\u2028\u2029]+")
 def find_declared_text(json_ld: JsonLd, shown: Sequence[ArticleBlock]) -> list[ArticleBlock]:
     """Return the blocks of the declared text if the page shows less than half of it and is free; else an empty list."""
     body = json_ld.body
-    if json_ld.accessible_for_free is False or len(body) < _MIN_DECLARED_CHARS:
+    if json_ld.accessible_for_free is False or (size := text_length(body)) < _MIN_DECLARED_CHARS:
         return []
     shown_chars = total_chars(shown)
     # Its lines are no longer than the declared text, if that is normalised.
-    if shown_chars >= _MAX_SHOWN_SHARE * len(body) and is_normalized("NFC", body):
+    if shown_chars >= _MAX_SHOWN_SHARE * size and is_normalized("NFC", body):
         return []
     lines = _paragraphs(body)
-    is_shown = shown_chars >= _MAX_SHOWN_SHARE * sum(map(len, lines))
+    is_shown = shown_chars >= _MAX_SHOWN_SHARE * sum(map(text_length, lines))
     return [] if is_shown else [make_block("paragraph", line) for line in lines]
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from worker.charset.characters import count_spaceless, count_words, flat_length, fold, one_line
+from worker.charset.characters import count_spaceless, count_words, fold, one_line, text_length
 from worker.dates.day_forms import find_day
 
 # fmt: off
@@ -51,15 +51,32 @@ _BLOCK_HEADINGS = (
     "Čtěte také", "Mohlo by vás zajímat", "Читайте также", "Похожие новости", "Новости по теме", "По теме",
     "Реклама", "Читайте також", "Новини за темою", "İlgili haberler", "Çok okunanlar", "Baca juga",
     "Berita terkait", "Artikel terkait", "Terpopuler",
-    # Chinese, Japanese, Korean, Thai
-    "相关新闻", "相关报道", "相关阅读", "相关链接", "相关文章", "相关推荐", "推荐阅读", "延伸阅读", "热门推荐",
-    "猜你喜欢", "更多新闻", "网友评论", "相關新聞", "相關報導", "相關文章", "延伸閱讀", "推薦閱讀", "関連記事",
-    "関連ニュース", "関連リンク", "おすすめ記事", "あわせて読みたい", "人気記事", "最新記事", "관련기사",
-    "관련 기사", "관련뉴스", "많이 본 뉴스", "인기기사", "최신기사", "ข่าวที่เกี่ยวข้อง", "เรื่องที่เกี่ยวข้อง",
-    "บทความที่เกี่ยวข้อง", "อ่านเพิ่มเติม", "ข่าวล่าสุด",
+    # Chinese
+    "相关新闻", "相关报道", "相关阅读", "相关链接", "相关文章", "相关推荐", "相关专题", "相关内容", "相关话题",
+    "相关稿件", "相关资讯", "推荐阅读", "延伸阅读", "扩展阅读", "更多阅读", "阅读更多", "热门推荐", "精彩推荐",
+    "编辑推荐", "为你推荐", "为您推荐", "猜你喜欢", "你可能感兴趣", "您可能感兴趣", "大家都在看", "更多新闻",
+    "更多报道", "热门新闻", "热门文章", "热点新闻", "最新新闻", "最新文章", "新闻排行", "点击排行", "阅读排行",
+    "网友评论", "广告", "赞助内容", "分享到", "上一篇", "下一篇", "相關新聞", "相關報導", "相關文章", "相關閱讀",
+    "相關連結", "相關推薦", "延伸閱讀", "推薦閱讀", "推薦文章", "編輯推薦", "熱門新聞", "熱門文章", "最新新聞",
+    "更多新聞", "猜你喜歡", "你可能也喜歡", "廣告",
+    # Japanese
+    "関連記事", "関連ニュース", "関連リンク", "関連コンテンツ", "関連トピックス", "関連キーワード", "おすすめ記事",
+    "おすすめの記事", "あわせて読みたい", "こちらもおすすめ", "こんな記事も読まれています", "人気記事",
+    "人気ランキング", "アクセスランキング", "注目記事", "最新記事", "新着記事", "最新ニュース", "もっと読む",
+    "もっと見る", "広告", "スポンサーリンク",
+    # Korean, Thai
+    "관련기사", "관련 기사", "관련뉴스", "관련 뉴스", "관련 글", "관련 콘텐츠", "추천기사", "추천 기사", "추천 뉴스",
+    "함께 보면 좋은 기사", "많이 본 뉴스", "많이 본 기사", "가장 많이 본 뉴스", "인기기사", "인기 기사", "인기뉴스",
+    "인기 뉴스", "최신기사", "최신 기사", "최신뉴스", "최신 뉴스", "주요뉴스", "주요 뉴스", "더보기", "광고",
+    "공유하기", "ข่าวที่เกี่ยวข้อง", "เรื่องที่เกี่ยวข้อง", "บทความที่เกี่ยวข้อง", "เนื้อหาที่เกี่ยวข้อง",
+    "อ่านเพิ่มเติม", "อ่านต่อ", "ข่าวล่าสุด", "ข่าวแนะนำ", "บทความแนะนำ", "ข่าวยอดนิยม", "ข่าวอื่นๆ", "โฆษณา",
     # Arabic, Persian, Hindi, Bengali
-    "أخبار ذات صلة", "مواضيع ذات صلة", "مقالات ذات صلة", "اقرأ أيضا", "اقرأ أيضاً", "اقرأ أيضًا", "الأكثر قراءة",
-    "مطالب مرتبط", "اخبار مرتبط", "संबंधित खबरें", "यह भी पढ़ें", "ये भी पढ़ें", "আরও পড়ুন", "আরো পড়ুন", "সম্পর্কিত খবর",
+    "أخبار ذات صلة", "أخبار متعلقة", "مواضيع ذات صلة", "مواضيع متعلقة", "مقالات ذات صلة", "مقالات متعلقة",
+    "اقرأ أيضا", "اقرأ أيضاً", "اقرأ أيضًا", "اقرأ المزيد", "شاهد أيضا", "قد يعجبك أيضا", "قد يهمك", "الأكثر قراءة",
+    "الأكثر مشاهدة", "آخر الأخبار", "المزيد من الأخبار", "إعلان", "مطالب مرتبط", "اخبار مرتبط", "بیشتر بخوانید",
+    "پربازدیدترین", "آخرین اخبار", "تبلیغات", "آگهی", "संबंधित खबरें", "संबंधित समाचार", "यह भी पढ़ें", "ये भी पढ़ें",
+    "इसे भी पढ़ें", "और पढ़ें", "ताजा खबरें", "ताज़ा खबरें", "अन्य खबरें", "विज्ञापन", "আরও পড়ুন", "আরো পড়ুন",
+    "আরও খবর", "সম্পর্কিত খবর", "সর্বাধিক পঠিত", "বিজ্ঞাপন",
 )
 # fmt: on
 _FOLDED_BLOCK_HEADINGS = frozenset(map(fold, _BLOCK_HEADINGS))
@@ -99,7 +116,8 @@ _CROSS_LINK = re.compile(
     r"bài liên quan|mời xem|mời đọc|see also|read also|read more|also read|related|more|lesen sie (?:auch|mehr)|"
     r"mehr zum thema|lees ook|les også|läs (?:också|mer|även)|læs også|(?:à )?lire aussi|à lire également|"
     r"le[ae] también|leia (?:também|mais)|veja também|leggi anche|czytaj (?:więcej|także|też)|zobacz (?:także|też)|"
-    r"čtěte také|читайте (?:также|також)|baca juga|相关(?:新闻|报道|阅读|链接)|延伸(?:阅读|閱讀)|関連記事|관련\s?기사|"
+    r"čtěte také|читайте (?:также|також)|baca juga|相关(?:新闻|报道|阅读|链接|文章|专题)|相關(?:新聞|報導|閱讀|文章)|"
+    r"(?:延伸|推荐|扩展|推薦)(?:阅读|閱讀)|関連(?:記事|ニュース)|관련\s?(?:기사|뉴스)|"
     r"यह भी पढ़ें|ये भी पढ़ें|আর[ওো] পড়ুন|اقرأ أيض\S{1,2}|"
     r"(?:เรื่อง|ข่าว)ที่เกี่ยวข้อง|อ่านเพิ่มเติม)\s*[:：>»]\s*\S",
     re.IGNORECASE,
@@ -175,9 +193,9 @@ def count_dated_chars(piece: str) -> int:
     """Return the length of a piece of text that is a date in figures, an age ("3 hours ago") or a mark; else 0."""
     # Every date and every age has a number.
     if _DIGIT.search(piece) is None:
-        return flat_length(piece) if _LETTER_OR_DIGIT.search(piece) is None else 0
+        return text_length(piece) if _LETTER_OR_DIGIT.search(piece) is None else 0
     flat = one_line(piece)
-    return len(flat) if _DATE.fullmatch(flat) is not None or strip_age(flat) == "" else 0
+    return text_length(flat) if _DATE.fullmatch(flat) is not None or strip_age(flat) == "" else 0
 
 
 def is_date_line(line: str, *, has_label: bool = True) -> bool:

@@ -10,6 +10,7 @@ from itertools import pairwise, takewhile
 from lxml.etree import strip_elements
 from lxml.html import HtmlElement
 
+from worker.charset.characters import text_length
 from worker.extract.explain import NON_TEXT_TAGS, RemovalBudget, count_running_text, make_plain_div, sentence_of
 from worker.extract.main_text.phrases import comment_hints, count_dated_chars, is_comment_heading
 from worker.extract.main_text.text_blocks import (
@@ -96,7 +97,7 @@ def _boxes_above_text(tree: HtmlElement, boxes: Collection[HtmlElement]) -> Sequ
             found.append(element)
             continue
         if element.tag != "a" and element.tag not in NON_TEXT_TAGS:
-            above += len(sentence_of(element.text)) + len(sentence_of(element.tail))
+            above += text_length(sentence_of(element.text)) + text_length(sentence_of(element.tail))
         if above >= _MIN_CHARS_ABOVE_COMMENTS:
             break
     return found

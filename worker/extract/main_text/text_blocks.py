@@ -16,7 +16,7 @@ from typing import cast
 from lxml.etree import _Element
 from lxml.html import HtmlElement
 
-from worker.charset.characters import clean_line, count_words, flat_length, fold
+from worker.charset.characters import clean_line, count_words, fold, text_length
 from worker.extract.document import INLINE_TAGS
 from worker.extract.explain import MIN_SENTENCE_CHARS
 from worker.models.base import dataclass
@@ -53,8 +53,8 @@ def measure_density(tree: HtmlElement) -> TextDensity:
     # In reverse page order every element comes after its descendants.
     for element in reversed(elements):
         text, tail, held = element.text, element.tail, chars.get(element, 0)
-        size = flat_length(text) if text and not text.isspace() else 0
-        after = flat_length(tail) if tail and not tail.isspace() else 0
+        size = text_length(text) if text and not text.isspace() else 0
+        after = text_length(tail) if tail and not tail.isspace() else 0
         if not (size or held or after):
             continue
         tag = element.tag

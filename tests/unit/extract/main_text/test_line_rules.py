@@ -270,11 +270,20 @@ def test_links_with_dates_beside_them_are_a_link_block(date: str) -> None:
         "관련기사",
         "เรื่องที่เกี่ยวข้อง",
         "اقرأ أيضًا",
+        "相關新聞",
+        "推荐阅读",
+        "関連ニュース",
+        "관련 뉴스",
     ],
 )
 def test_headings_of_link_blocks_in_other_languages_are_dropped(line: str) -> None:
     assert read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text == WHOLE
     assert is_cross_link(f"{line.rstrip('：')}: {TITLE}")
+
+
+@pytest.mark.parametrize("line", ["广告", "廣告", "広告", "광고", "โฆษณา", "إعلان", "विज्ञापन", "বিজ্ঞাপন"])
+def test_marks_of_advertising_are_dropped_in_every_script(line: str) -> None:
+    assert read(news_page(body=article_body(inside=f"<p>{line}</p>"))).text == WHOLE
 
 
 def test_links_with_words_or_figures_beside_them_are_text() -> None:

@@ -362,6 +362,35 @@ def test_a_box_with_paragraphs_only_is_not_marked() -> None:
     assert "Giấy phép" not in read(news_page(body=body_), rules=RULES).text
 
 
+# Each paragraph has fewer than 60 letters.
+_SHORT_LETTERED = {
+    "zh": (
+        "市政府星期二宣布，东湖公园的环湖步道将从下个月起分三段翻修，全部工程预计持续到明年春天。",
+        "公园管理处说，步道上的木板已经使用了十六年，去年冬天有两处因为积雪太重而断裂。",
+        "施工期间南门照常开放，居民可以从临时便道走到湖边，但夜间十点以后不得入内。",
+        "附近的小学希望工程避开上课时间，管理处答应把噪音最大的工作安排在周末进行。",
+    ),
+    "ja": (
+        "市は火曜日、東公園の湖を囲む遊歩道を来月から三つの区間に分けて改修すると発表した。",
+        "公園事務所によると、遊歩道の板は十六年前のもので、昨年の冬には雪の重みで二か所が折れた。",
+        "工事の間も南門は開いており、住民は仮の通路を使って湖まで歩くことができるという。",
+        "近くの小学校は授業の時間を避けるよう求め、事務所は音の大きい作業を週末に行うと答えた。",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", _SHORT_LETTERED)
+@pytest.mark.parametrize("frame", ["<div>{}</div>", "<div><section>{}</section></div>", "<table><tr><td>{}</table>"])
+@pytest.mark.parametrize("part", ["<div>{}</div>", "{}<br><br>"])
+def test_paragraphs_of_few_letters_that_are_much_text_are_lines(language: str, frame: str, part: str) -> None:
+    paragraphs = _SHORT_LETTERED[language]
+    text = "".join(map(part.format, paragraphs))
+
+    page = f"<div><a href=/>A</a> | <a href=/b>B</a></div><h1>{TITLE}</h1>{frame.format(text)}<div>© 2026</div>"
+
+    assert read(news_page(body=page), rules=RULES).text.split("\n") == [*paragraphs]
+
+
 @pytest.mark.parametrize("frame", ["<div class=b>{}</div>", "<div class=detail-content><section>{}</section></div>"])
 @pytest.mark.parametrize("part", ["div", "section", "center"])
 def test_a_box_for_each_paragraph_is_a_line_for_each(frame: str, part: str) -> None:
