@@ -255,7 +255,7 @@ _ARCHIVE_WORDS = frozenset(("archive", "category", "categorypath", "paged", "tag
 _ARTICLE_WORDS = frozenset(("single", "singular", "article", "post", "postid", "detail", "details", "story", "entry"))
 _WORDS = re.compile(r"[a-z]+")
 _COLLECTIONS = frozenset({"collectionpage", "itemlist"})
-_HREF = re.compile(r"""\bhref=["']?([^"'#\s<>]+)["'\s>]""")  # an address with a part is a link to comments
+_HREF = re.compile(r"""\bhref=["']?+([^"'#\s<>]++)(#?)""")  # an address with a part is a link to comments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,7 +377,8 @@ def _page_address(document: Document) -> str:
 def _confirms_address(document: Document, said: Iterable[str]) -> bool:
     """Return whether a page, its menus included, names its address: as canonical, in a link to it or in links below."""
     own = own_places(document.url, is_article=True)
-    places = {without_host(url) for url in (*said, *_HREF.findall(document.body.decode("latin-1")))}
+    linked = (url for url, part in _HREF.findall(document.body.decode("latin-1")) if not part)
+    places = {without_host(url) for url in (*said, *linked)}
     below = sum(place.startswith(own.front) for place in places)
     return own.address in places or (own.front != "/" and below >= _MIN_PLACES_BELOW)
 
