@@ -117,7 +117,7 @@ def choose_head(
     if relation is Relation.REVISION:
         return _choose_newest(candidate, head)
     if relation is Relation.CONTAINED:
-        return HeadChoice(is_head=False, reason="a stored text has all of it and more")
+        return HeadChoice(is_head=False, reason="a stored text is the fuller one")
     if relation is Relation.CONTAINS:
         return (
             HeadChoice(is_head=True, reason="the publisher's fuller text") if own else _choose_fuller(measure_added())

@@ -38,9 +38,8 @@ class LineKind(StrEnum):
     SENTENCE = "sentence"
 
 
-_IMAGE = re.compile(
-    r"!\[[^\]\n]{0,300}\](?:\]|\((?:[^)\s!]|!(?!\[)){0,2000}+\)| ?)*|\[\]\((?:[^)\s\[]|\[(?!\])){0,2000}+\)"
-)
+_URL = r"\((?:[^)\s!\[]|!(?!\[)|\[(?!\])){0,2000}+\)"
+_IMAGE = re.compile(rf"!\[[^\]\n]{{0,300}}\](?:\]|{_URL}| ?)*|\[\]{_URL}")
 _PLAYER_TIME = re.compile(r"\d{1,2}:\d{2}(?:\s*/\s*\d{1,2}:\d{2})?")
 _DATE_LINE = re.compile(
     r"(?:(?:thứ \w{1,9}|chủ nhật),?\s{0,5})?(?:ngày\s{0,5})?"
