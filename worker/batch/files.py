@@ -131,7 +131,6 @@ def _paths(given: str) -> list[str]:
         beside[folder].append(name)
     tables = {f"{at}/{name}" for at, names in beside.items() for name in names if is_table_of_result(name, names)}
     found = [each for each in sorted(listed) if _form(each) is not None and each not in tables]
-    found = [each for each in found if not (is_local and Path(each).is_dir())]
     if not found:
         raise UsageError(f"{given}: no file there ends in {', '.join(_ENDINGS)}")
     return found
@@ -140,17 +139,12 @@ def _paths(given: str) -> list[str]:
 def _listed(place: str, *, is_local: bool, is_pattern: bool) -> list[str]:
     """Return all files in a folder, or that match a pattern."""
     if is_local and is_pattern:
-        return glob.glob(place, recursive=True)  # noqa: PTH207 - `Path.glob` takes no absolute pattern
+        matched = glob.glob(place, recursive=True)  # noqa: PTH207 - `Path.glob` takes no absolute pattern
+        return [each for each in matched if not Path(each).is_dir()]
     if is_local:
-        return list(_files_below(place))
+        return [os.path.join(at, name) for at, _folders, names in walk_once(place) for name in names]  # noqa: PTH118
     with engine_errors(place):
         return list(daft.from_glob_path(place if is_pattern else place.rstrip("/") + "/**").to_pydict()["path"])
-
-
-def _files_below(folder: str) -> Iterator[str]:
-    for at, folders, names in walk_once(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (os.path.join(at, name) for name in names)  # noqa: PTH118 - paths are texts here
 
 
 def _form(path: str) -> str | None:

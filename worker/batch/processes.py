@@ -24,9 +24,8 @@ from worker.logs import log
 _FEW_CALLS: Final = 8
 """Batches that this process works on first: to start others takes a second or two, as long as 2,000 articles."""
 
-_DEATH_S: Final = (
-    5  # how long a process may take to end that has closed its pipe; chosen, only its status depends on it
-)
+_DEATH_S: Final = 5
+"""How long a process may take to end that has closed its pipe. Chosen: only the status that is told depends on it."""
 
 _Result = TypeVar("_Result")
 _Started = tuple[BaseProcess, Connection]

@@ -21,7 +21,7 @@ from worker.dates.parsing import date_text
 from worker.errors import SourceError, UsageError
 from worker.files.reading import open_regular, shown_path
 from worker.sources.files.article_files import UNREADABLE, as_lines, decompressed, why_unread
-from worker.sources.files.columns import MAX_TEXT_BYTES, USUAL_NAMES, find_columns, line_of, text_of
+from worker.sources.files.columns import MAX_ROW_BYTES, USUAL_NAMES, find_columns, line_of, text_of
 from worker.sources.files.json_lines import MAX_TRIED, json_rows, read_members
 
 PLACE: Final = "corpus_worker_place"
@@ -31,7 +31,6 @@ ROW_FIELDS: Final = pa.schema(
 )
 """The columns of a row of JSON: `at` is its place in the file, `json` the row itself; of a file that could not be read
 to its end, the last one has neither, but says in `ended` why."""
-_LONGEST_ROW: Final = 2 * MAX_TEXT_BYTES  # bytes; beside the text there may be its page
 _ROWS, _BYTES = 1 << 14, 64_000_000
 """How much is read at a time. Chosen: some hundred calls of our functions, and little beside what these take."""
 _MOST_TASKS: Final = 1_000  # for one input: each costs the engine about a millisecond of processor time
@@ -99,7 +98,7 @@ def _rows_of(path: str) -> Iterator[dict[str, Any]]:
             closing(opened_input(path)) as raw,
             closing(as_lines(decompressed(raw, PurePosixPath(path).name))) as lines,
         ):
-            for tried, (kind, number, row) in enumerate(json_rows(lines, _LONGEST_ROW), 1):
+            for tried, (kind, number, row) in enumerate(json_rows(lines, MAX_ROW_BYTES), 1):
                 yield {**place, "at": f"{kind} {number}", "json": row}
                 is_article = is_article or _is_article(row)
                 if not is_article and tried >= MAX_TRIED:
@@ -130,7 +129,7 @@ def values_of_json(row: bytes) -> tuple[dict[str, Any], str]:
 
     Raises SourceError if it is damaged or has no text.
     """
-    members, wrong = read_members(row, _LONGEST_ROW)
+    members, wrong = read_members(row, MAX_ROW_BYTES)
     columns = _columns_of(tuple(members))
     found = {role: members[columns[role]] if role in columns else None for role in USUAL_NAMES}
     times = {f"{name}_text": date_text(found[name]) for name in ("published_at", "fetched_at")}

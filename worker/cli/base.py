@@ -32,6 +32,8 @@ R = TypeVar("R")
 
 SILENT: Final = -2
 """The verbosity of `-qq`: the human-readable result is not printed either."""
+EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
+"""The exit status after Ctrl-C, as shells report it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +263,7 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, 
 
 def end_now() -> None:
     """End the process as interrupted, whatever it is doing: libraries that are being imported catch any exception."""
-    os._exit(128 + signal.SIGINT)
+    os._exit(EXIT_INTERRUPTED)
 
 
 def _interrupt() -> None:
@@ -303,7 +305,7 @@ def end_at_once(*, applies: bool) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as exc:
         if not applies:
             raise
-        os._exit(exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else 128 + signal.SIGINT)
+        os._exit(exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else EXIT_INTERRUPTED)
 
 
 # Standard streams may be closed, full, or in an encoding that lacks characters; no command fails because of that.

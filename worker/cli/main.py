@@ -22,12 +22,19 @@ from typing import Final, cast
 
 import click
 
-from worker.cli.base import CommonOptions, discard_stdout, flush_stderr, options, print_note, repair_streams
+from worker.cli.base import (
+    EXIT_INTERRUPTED,
+    CommonOptions,
+    discard_stdout,
+    flush_stderr,
+    options,
+    print_note,
+    repair_streams,
+)
 from worker.errors import ConfigurationError, UsageError, WorkerError
 
 _COLLECT_AFTER: Final = 10_000
 """New objects after which the garbage collector looks at them, 700 otherwise: importing makes many and leaves none."""
-_EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 
 
 SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -114,7 +121,7 @@ def main() -> None:
         discard_stdout()
         sys.exit(0)
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(_EXIT_INTERRUPTED)
+        sys.exit(EXIT_INTERRUPTED)
     except Exception as exc:
         if not _report_machine_error(exc) and not _report_write_error(exc):
             raise

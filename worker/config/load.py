@@ -213,8 +213,10 @@ def _coerce(section: str, key: str, text: str, name: str) -> object:
     model = Settings.model_fields[section].annotation
     assert isinstance(model, type)
     assert issubclass(model, Section)
-    if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise ConfigurationError(f"environment: {name}: not UTF-8 text; set it again, in UTF-8")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as exc:
+        raise ConfigurationError(f"environment: {name}: not UTF-8 text; set it again, in UTF-8") from exc
     value = _parse_json(text, name, place=(section, key))
     try:
         return TypeAdapter(model.model_fields[key].rebuild_annotation()).validate_python(value, strict=False)

@@ -257,9 +257,9 @@ def is_item_in_digest(similarity: Similarity, *, same_publisher: bool, titled: b
 
 def _has_title_of_its_own(longer: Coverage, title: Words) -> bool:
     """Return whether the title of a text is neither about what it shares nor like the title of the other text."""
-    words = sorted_unique(longer.text.title.hashes)
-    known = in_sorted(words, sorted_unique(np.concatenate((longer.text.words.hashes[longer.matched], title.hashes))))
-    return len(words) > 0 and marked_share(known) < _MAX_KNOWN_TITLE and title_lead(longer) < TITLE_LEAD
+    text, words = longer.text, sorted_unique(longer.text.title.hashes)
+    known = in_sorted(words, sorted_unique(np.concatenate((text.words.hashes[longer.matched], title.hashes))))
+    return len(words) > 0 and marked_share(known) < _MAX_KNOWN_TITLE and title_lead(text, longer.matched) < TITLE_LEAD
 
 
 def _has_title_of_item(longer: Coverage, title: Words) -> bool:

@@ -337,16 +337,12 @@ def _are_titles_about_shared(
     one: PreparedText, here: NDArray[np.bool_], two: PreparedText, there: NDArray[np.bool_]
 ) -> bool:
     """Return whether what two texts share is their story: one title is about it, and neither about anything else."""
-    leads = [_title_lead(one, here), _title_lead(two, there)]
+    leads = [title_lead(one, here), title_lead(two, there)]
     return max(leads) >= TITLE_LEAD and min(leads) > -TITLE_LEAD
 
 
-def title_lead(coverage: Coverage) -> float:
+def title_lead(text: PreparedText, matched: NDArray[np.bool_]) -> float:
     """Return by how much more of its title's words a text has in its matched words than in its own passages."""
-    return _title_lead(coverage.text, coverage.matched)
-
-
-def _title_lead(text: PreparedText, matched: NDArray[np.bool_]) -> float:
     own = np.zeros(len(matched), dtype=np.bool_)
     for start, stop in unmatched_passages(matched):
         own[start:stop] = True

@@ -60,13 +60,14 @@ def shown_path(path: str | Path) -> str:
 def walk_once(
     folder: str | Path, onerror: Callable[[OSError], object] | None = None
 ) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield what `os.walk` yields, following links, but each folder once: a link may lead to one above or beside it."""
+    """Yield what `os.walk` yields, without hidden folders; links are followed, but each folder is there only once."""
     walked: set[str] = set()
     for place, folders, names in os.walk(folder, onerror=onerror, followlinks=True):
-        if (real := os.path.realpath(place)) in walked:
+        if (real := os.path.realpath(place)) in walked:  # by a link to a folder above or beside it
             folders.clear()
             continue
         walked.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
         yield place, folders, names
 
 

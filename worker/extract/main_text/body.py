@@ -238,9 +238,10 @@ def _unname_discarded(container: HtmlElement, weight: Mapping[HtmlElement, int],
     article = discarded - _named([*discarded], _FRAMES)
     running = [block for block in blocks if block.weight > 0 and not block.has_boilerplate_name] if article else []
     held = Counter(box for block in running for box in block.element.iterancestors() if box in article)
-    names = {name for box, count in held.items() if count >= _MIN_BLOCKS for name in (box.get("class") or "").split()}
+    heavy = {box for box, count in held.items() if count >= _MIN_BLOCKS}
+    names = {name for box in heavy for name in (box.get("class") or "").split()}
     same = [box for box in container.iter("*") if names.intersection((box.get("class") or "").split())] if names else []
-    for box in _named(same, OVERALL_DISCARD_XPATH) | {box for box, count in held.items() if count >= _MIN_BLOCKS}:
+    for box in _named(same, OVERALL_DISCARD_XPATH) | heavy:
         box.attrib.pop("class", None)
         box.attrib.pop("id", None)
 

@@ -34,6 +34,7 @@ USUAL_NAMES: Final = MappingProxyType(
 _TABLES: Final = MappingProxyType({"clusters.parquet": "report.json", "removed.parquet": "changed-"})
 """The tables without texts that `dedupe` and `release` write, each with how the name of a file beside it begins."""
 MAX_TEXT_BYTES: Final = 10_000_000  # far above any article; a larger text is none. Chosen, not measured
+MAX_ROW_BYTES: Final = 2 * MAX_TEXT_BYTES  # beside the text there may be its page
 LONGEST_NAME: Final = 80  # characters; a longer cell in the first row is a text. Chosen, not measured
 _OWN_SCHEMES: Final = ("seed:", "file:")  # what `export` writes for texts that are of no web page
 _SHOWN: Final = 20  # column names in a message: enough to find the right one

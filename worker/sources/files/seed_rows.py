@@ -29,7 +29,7 @@ from worker.sources.files.article_files import InputProblem, numbered_lines, ope
 from worker.sources.files.columns import (
     INDEX_KEY,
     LONGEST_NAME,
-    MAX_TEXT_BYTES,
+    MAX_ROW_BYTES,
     address_of,
     find_columns,
     line_of,
@@ -45,7 +45,7 @@ _INDEX_COLUMNS: Final = ("signature", "bands", "anchors", "shingles", "sha256")
 _BATCH_BYTES, _MOST_ROWS = 4_000_000, 512
 """How much of a Parquet file is decoded at a time. Chosen, not measured: little beside the memory of the libraries."""
 _MAX_UNCLOSED: Final = 20
-"""After so many quotes that do not close, a table is given up: each costs another reading of up to MAX_TEXT_BYTES."""
+"""After so many quotes that do not close, a table is given up: each costs another reading of up to MAX_ROW_BYTES."""
 _HEAD: Final = 64_000  # bytes of a table that decide about its separator; a header line is far shorter
 
 
@@ -148,7 +148,7 @@ class _TableLines:
         self.ended = False
         self._again: list[str] = []
         self._fallback = decode(head).charset if nearly_utf8(head) is None else "utf-8"
-        self._lines = (self._decoded(line) for _, line in numbered_lines(opened, 2 * MAX_TEXT_BYTES))
+        self._lines = (self._decoded(line) for _, line in numbered_lines(opened, MAX_ROW_BYTES))
 
     def _decoded(self, line: bytes) -> str:
         text = nearly_utf8(line)
@@ -204,7 +204,7 @@ def read_table(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed 
 
 def _table_rows(lines: _TableLines, separator: str) -> Iterator[list[str] | None]:
     """Yield the cells of each row, None for a row with a quote that does not close."""
-    csv.field_size_limit(2 * MAX_TEXT_BYTES)
+    csv.field_size_limit(MAX_ROW_BYTES)
     width, unclosed = 0, 0
     rows = csv.reader(lines, delimiter=separator)
     while True:

@@ -30,7 +30,7 @@ from worker.sources.files.article_files import (
     opened_lines,
     why_unread,
 )
-from worker.sources.files.columns import MAX_TEXT_BYTES, is_table_of_result
+from worker.sources.files.columns import MAX_ROW_BYTES, MAX_TEXT_BYTES, is_table_of_result
 from worker.sources.files.json_lines import MAX_TRIED, json_rows, read_members
 from worker.sources.files.seed_rows import (
     SeedFile,
@@ -133,7 +133,7 @@ def _below(folder: Path, others: Counter[str]) -> Iterator[SeedFile | InputProbl
         note_progress()
         at = Path(place)
         left_out = {SAMPLE} if at == folder else set()
-        folders[:] = sorted(name for name in folders if name not in left_out and not name.startswith("."))
+        folders[:] = sorted(name for name in folders if name not in left_out)
         texts: list[Path] = []
         for name in sorted(names):
             ending = ending_of(name)
@@ -253,7 +253,7 @@ def _read_json(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed 
     """Yield the seed in each line or array element of JSON."""
     read = 0
     with opened_lines(file.files[0]) as opened:
-        values = json_rows(opened, 2 * MAX_TEXT_BYTES, may_be_one=file.ending == ".json")
+        values = json_rows(opened, MAX_ROW_BYTES, may_be_one=file.ending == ".json")
         for row, (kind, number, value) in enumerate(values, 1):
             if row <= start:
                 continue
@@ -267,7 +267,7 @@ def _read_json(reader: SeedReader, file: SeedFile, start: int) -> Iterator[Seed 
 def _read_json_row(reader: SeedReader, file: SeedFile, row: int, value: bytes, *, where: str) -> Seed | InputProblem:
     """Return the seed in a row of JSON; `where` names it in messages."""
     try:
-        members, wrong = read_members(value, 2 * MAX_TEXT_BYTES)
+        members, wrong = read_members(value, MAX_ROW_BYTES)
         places = reader.places(list(members))
     except SourceError as exc:
         return InputProblem(where=where, why=str(exc))
